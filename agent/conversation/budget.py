@@ -284,8 +284,6 @@ class Budget:
             turns=self.turns,
             turns_allowed=budget.turns,
             used=self.used,
-            input_allowed=budget.input_tokens,
-            output_allowed=budget.output_tokens,
             usd=self.usd,
             usd_allowed=budget.usd,
             left_s=self.left_s,

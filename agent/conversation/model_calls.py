@@ -7,7 +7,6 @@ them while it does. Refuses to know what a reply means (`loop`) and how much of 
 into a request (`compaction`).
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -98,7 +97,6 @@ class ModelCaller:
             emit(
                 ModelCalled(
                     turn=self._budget.turns + 1,
-                    system_sha256=hashlib.sha256(request.system.encode()).hexdigest(),
                     messages=len(self._journal.state.conversation.history),
                 )
             )

@@ -51,7 +51,7 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.wording import call_in_words, decision_rule
+from agent.record.events.wording import call_in_words, decision_rule, taken_up_in_words
 from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
@@ -208,7 +208,7 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             words += f"{event.policy} policy, {event.model}, on {event.workspace}: {event.task}"
             return _INFO, words
         case Resumed():
-            return _INFO, f"taken up by moonpool {event.version}, process {event.pid}"
+            return _INFO, taken_up_in_words(event)
         case SandboxReady():
             if not event.kernel_enforced:
                 return _WARNING, f"container {event.container}: the kernel does NOT enforce"

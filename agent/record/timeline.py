@@ -26,13 +26,14 @@ from agent.record.events.conversation import (
     UserMessageAdded,
 )
 from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice, RequestAwaited
+from agent.record.events.lifecycle import Notice, RequestAwaited, Resumed
 from agent.record.events.wording import (
     call_in_words,
     decision_rule,
     form_in_words,
     shown_in_words,
     spending_in_words,
+    taken_up_in_words,
 )
 from agent.record.events.workspace import (
     OpinionGiven,
@@ -123,6 +124,8 @@ def _reply_rows(event: ModelReplied) -> Iterator[Row]:
 
 def _rows_between(event: Event) -> Iterator[Row]:  # noqa: C901, PLR0912 - a line a kind
     match event:
+        case Resumed():
+            yield _note(taken_up_in_words(event))
         case ApprovalAnswered():
             yield _note(f"a person was asked: {event.answer}")
         case ModelRetry():

@@ -15,7 +15,6 @@ class ModelCalled(RecordedModel):
 
     event: Literal["model_called"] = "model_called"
     turn: int
-    system_sha256: str
     messages: int
     """How many the whole history has, whatever of it is sent."""
 

@@ -12,6 +12,7 @@ from agent.record.events.conversation import (
     TextFormChosen,
 )
 from agent.record.events.kinds import BudgetUsed
+from agent.record.events.lifecycle import Resumed
 from agent.untrusted_text import one_line
 from policies.decision import Allow, Ask, Decision, Deny
 
@@ -112,6 +113,20 @@ def spending_in_words(
             return f"older turns were summarised ({author}): {_shrunk(event)}"
         case _:
             assert_never(event)
+
+
+def taken_up_in_words(event: Resumed) -> str:
+    """Who goes on with a run, and what is not as its record would have it."""
+    words = f"taken up by moonpool {one_line(event.version, 40)}, process {event.pid}"
+    if event.in_doubt is not None:
+        words += f"; call {event.in_doubt} was under way and may have been done or not"
+    if event.cut_bytes:
+        words += f"; a last line of the record was torn ({event.cut_bytes} bytes)"
+    lost = event.lossy
+    if lost.cut or lost.redacted:
+        words += f"; texts that the model is not told whole: {lost.cut} too long, "
+        words += f"{lost.redacted} with a secret"
+    return words
 
 
 def tokens_in_words(count: int) -> str:

@@ -505,6 +505,6 @@ def test_the_turns_of_a_fork_hang_under_its_run(collector: Collector) -> None:
             lossy=Lossy(cut=0, redacted=0, exact_thinking=True),
         )
     )
-    heard.show(ModelCalled(turn=1, system_sha256="", messages=2))
+    heard.show(ModelCalled(turn=1, messages=2))
     assert heard.close() is None
     assert collector.tree().startswith("invoke_agent moonpool!\n  turn!")

@@ -8,6 +8,7 @@ from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Resumed
 from agent.record.events.recorded import Lossy
 from agent.record.state.run import fold
+from agent.record.timeline import timeline
 
 BEFORE = ReplyDiscarded(usage=Usage(), used=Usage(output_tokens=2), usd=0.5)
 CALL = CallReserved(used=Usage(input_tokens=7, output_tokens=9), usd=2.5)
@@ -25,6 +26,16 @@ def test_a_call_whose_end_nobody_told_costs_the_most_that_it_could() -> None:
     spent = fold([BEFORE, CALL]).spent
     assert (spent.used, spent.usd) == (BEFORE.used, 0.5)  # while its process lives
     assert (spent.settled().used, spent.settled().usd) == (CALL.used, 2.5)
+
+
+def test_a_person_sees_what_a_run_that_was_taken_up_has_not_as_it_was() -> None:
+    (plain,) = timeline([TAKEN_UP])
+    assert plain.title == "taken up by moonpool 1, process 1"
+    lossy = Lossy(cut=2, redacted=3, exact_thinking=True)
+    less = TAKEN_UP.replaced({"in_doubt": 7, "cut_bytes": 90, "lossy": lossy})
+    (row,) = timeline([less])
+    for words in ("call 7 was under way", "torn (90 bytes)", "2 too long, 3 with a secret"):
+        assert words in row.title
 
 
 @pytest.mark.parametrize("after", [[BEFORE], [TAKEN_UP]])

@@ -259,7 +259,7 @@ def test_in_a_chat_a_short_answer_is_said_once() -> None:
     file = io.StringIO()
     display = Display(PlainScreen(file), layout=Layout.FOLDED)
     reply = say("Started.")
-    display.show(ModelCalled(turn=1, system_sha256="", messages=1))
+    display.show(ModelCalled(turn=1, messages=1))
     display.show(TextPiece(text="Started."))
     display.show(ModelReplied(turn=1, reply=reply, seconds=0.1, used=reply.usage, usd=None))
     assert file.getvalue().count("Started.") == 1

@@ -194,7 +194,7 @@ def test_the_board_says_what_each_is_at_in_visible_words() -> None:
     board = Board()
     board.begin("r", "a", 1)
     show = board.listener("r")
-    show(ModelCalled(turn=2, system_sha256="", messages=1), None)
+    show(ModelCalled(turn=2, messages=1), None)
     assert (board.lines()["r"].turn, board.lines()["r"].doing) == (2, "thinking")
     show(ModelRetry(reason=HOSTILE, wait_s=1.0, attempt=1), None)
     assert board.lines()["r"].doing.isprintable()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import RecordError
+from agent.record.events.conversation import ModelCalled
 from agent.record.events.kinds import KINDS, decode
 from agent.record.events.lifecycle import Notice
 from agent.record.events.recorded import CutText, RecordedModel, is_whole, texts_in
@@ -130,6 +131,13 @@ def test_what_is_no_line_of_ours_is_named_in_one_line(row: dict[str, object], wo
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_a_field_that_earlier_builds_wrote_and_nobody_read_is_passed_over() -> None:
+    row = ModelCalled(turn=2, messages=3).json_object()
+    assert decode({**row, "system_sha256": "00"}) == ModelCalled(turn=2, messages=3)
+    with pytest.raises(RecordError, match="a field `other`"):
+        decode({**row, "other": "00"})
 
 
 def test_a_line_nested_deeper_than_any_reader_goes_is_named_too() -> None:

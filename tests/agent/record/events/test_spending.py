@@ -110,7 +110,7 @@ def test_tokens_are_told_short(count: int, words: str) -> None:
 
 def test_a_model_that_costs_nothing_shows_no_dollars() -> None:
     event = BudgetUsed(
-        turns=1, turns_allowed=9, used=Usage(), input_allowed=9, output_allowed=9,
+        turns=1, turns_allowed=9, used=Usage(),
         usd=0.0, usd_allowed=None, left_s=30.0,
     )  # fmt: skip
     assert spending_in_words(event) == "turn 1/9, 30 s left"
