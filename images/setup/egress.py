@@ -48,10 +48,6 @@ class Egress:
     def volume(self) -> str:
         return self.proxy.volume if self.proxy else ""
 
-    def await_start(self) -> None:
-        if self.proxy:
-            self.proxy.await_start()
-
     def await_answer(self) -> None:
         if self.proxy:
             self.proxy.await_answer()

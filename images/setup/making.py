@@ -152,7 +152,8 @@ class SetupMaker:
 
     def _told(self, way_out: Egress) -> dict[str, object]:
         rules = self._policy.setup
-        way_out.await_start()  # meanwhile; who asks it first waits for its answer
+        if way_out.proxy:
+            way_out.proxy.starting.result()  # meanwhile; who asks it first waits for its answer
         return {
             "commands": list(rules.commands),
             "variables": {**self._policy.env, **way_out.variables, **self._secrets},

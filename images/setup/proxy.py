@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import IO
 
 from images.build import ensure
@@ -31,6 +31,8 @@ from sandbox.engine.values import (
 from sandbox.errors import ContainerGone, EngineError, SandboxError
 
 FOLDER = "/egress"
+_VOLUME = f"{LABEL_PROXY}.volume"
+"""The label with the name of a proxy's volume."""
 SOCKET = "proxy.sock"
 _CONFIGURATION = "etc/moonpool/squid.conf"
 _MEMORY_BYTES = 512 << 20
@@ -48,20 +50,18 @@ class RunningProxy:
     """A proxy whose container runs, or is about to."""
 
     engine: Engine
-    container: str
     volume: str
     """The volume with its socket, `SOCKET`, which stands there once it is at work."""
-    starting: Future[None] | None = field(default=None, compare=False)
-    """Where this process starts it."""
+    starting: Future[str] = field(compare=False)
 
-    def await_start(self) -> None:
-        """Wait until its container runs.
+    @property
+    def container(self) -> str:
+        """The container's id, once it runs.
 
         Raises:
             EngineError, EngineUnavailable: it does not.
         """
-        if self.starting:
-            self.starting.result()
+        return self.starting.result()
 
     def await_answer(self) -> None:
         """Wait until it is at work.
@@ -69,7 +69,6 @@ class RunningProxy:
         Raises:
             SandboxError: it does not start; the message has Squid's last words.
         """
-        self.await_start()
         until = time.monotonic() + _START_TIMEOUT_S
         while not _exists(self.engine, self.container):
             if (ended := self.ended()) or time.monotonic() > until:
@@ -105,9 +104,8 @@ def lease(
 ) -> Generator[RunningProxy]:
     """A proxy that lets through what is allowed and nothing else, for so long at least.
 
-    Its container starts while the caller goes on, and it answers a moment later
-    (`RunningProxy.await_start`, `await_answer`). Its volume stays where another container has it:
-    whoever removes that one removes the volume.
+    It starts while the caller goes on, and answers a moment later. Its volume stays where another
+    container has it: whoever removes that one removes the volume.
     """
     image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
@@ -122,9 +120,12 @@ def lease(
                 running = _standing(engine, key, time_s)
                 if running is None:
                     on_progress("set-up: starting the proxy")
-                    running = _created(engine, image, key, text, time_s=time_s, owner=owner)
-                    starting = beside.submit(_start, engine, running.container, gate)
-                    running = replace(running, starting=starting)
+                    lifetime_s = int(2 * time_s) + _SPARE_S
+                    labels = _labels(key, owner, lifetime_s)
+                    engine.create_volume(labels[_VOLUME], labels)
+                    body = _body(image, labels, lifetime_s)
+                    starting = beside.submit(_started, engine, body, text, gate)
+                    running = RunningProxy(engine=engine, volume=labels[_VOLUME], starting=starting)
                 else:
                     fcntl.flock(gate, fcntl.LOCK_UN)
                 yield running
@@ -136,39 +137,25 @@ def lease(
                 _end(engine, key)
 
 
-def _start(engine: Engine, container: str, gate: IO[bytes]) -> None:
-    """Start it, and let those in who wait for one."""
+def _started(engine: Engine, body: Mapping[str, object], text: str, gate: IO[bytes]) -> str:
+    """The container's id. Lets those in who wait for one."""
     try:
+        container = engine.create(body)
+        engine.put_archive(container, "/", [package({_CONFIGURATION: text.encode()})])
         engine.start(container)
     finally:
         fcntl.flock(gate, fcntl.LOCK_UN)
+    return container
 
 
 def _standing(engine: Engine, key: str, time_s: float) -> RunningProxy | None:
     """One that runs for long enough yet."""
     for row in engine.containers(f"{LABEL_PROXY}={key}"):
         if row.state == "running" and float(row.labels[LABEL_DEADLINE]) - time.time() > time_s:
-            volume = row.labels.get(f"{LABEL_PROXY}.volume", "")
-            return RunningProxy(engine=engine, container=row.id, volume=volume)
+            started: Future[str] = Future()
+            started.set_result(row.id)
+            return RunningProxy(engine=engine, volume=row.labels[_VOLUME], starting=started)
     return None
-
-
-def _created(
-    engine: Engine, image: str, key: str, text: str, *, time_s: float, owner: str
-) -> RunningProxy:
-    lifetime = int(2 * time_s) + _SPARE_S
-    name = f"moonpool-proxy-{os.urandom(8).hex()}"
-    labels = {
-        LABEL_MANAGED: "1",
-        LABEL_OWNER: owner,
-        LABEL_PROXY: key,
-        f"{LABEL_PROXY}.volume": name,
-        LABEL_DEADLINE: str(int(time.time()) + lifetime),
-    }
-    engine.create_volume(name, labels)
-    container = engine.create(_body(image, name, labels, lifetime))
-    engine.put_archive(container, "/", [package({_CONFIGURATION: text.encode()})])
-    return RunningProxy(engine=engine, container=container, volume=name)
 
 
 def _rows(said: bytes) -> tuple[str, ...]:
@@ -203,7 +190,17 @@ def _file(engine: Engine, container: str, path: str) -> bytes:
     return data[512 : 512 + size]
 
 
-def _body(image: str, volume: str, labels: Mapping[str, str], lifetime_s: int) -> dict[str, object]:
+def _labels(key: str, owner: str, lifetime_s: int) -> dict[str, str]:
+    return {
+        LABEL_MANAGED: "1",
+        LABEL_OWNER: owner,
+        LABEL_PROXY: key,
+        _VOLUME: f"moonpool-proxy-{os.urandom(8).hex()}",
+        LABEL_DEADLINE: str(int(time.time()) + lifetime_s),
+    }
+
+
+def _body(image: str, labels: Mapping[str, str], lifetime_s: int) -> dict[str, object]:
     """The one container of ours with a network: the engine's own bridge, for Squid alone."""
     return {
         "Image": image,
@@ -222,7 +219,7 @@ def _body(image: str, volume: str, labels: Mapping[str, str], lifetime_s: int) -
             "PidsLimit": _PIDS,
             "Ulimits": [{"Name": "fsize", "Soft": _FILE_BYTES, "Hard": _FILE_BYTES}],
             "LogConfig": {"Type": "none", "Config": {}},
-            "Mounts": [{"Type": "volume", "Source": volume, "Target": FOLDER}],
+            "Mounts": [{"Type": "volume", "Source": labels[_VOLUME], "Target": FOLDER}],
             "RestartPolicy": {"Name": "no"},
         },
     }  # fmt: skip

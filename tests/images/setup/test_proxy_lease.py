@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -33,15 +32,12 @@ with lease(Engine.connect(os.environ), AllowedHosts(names=("a.example",)), time_
 """
 
 
-@contextmanager
 def _lease(
     engine: Engine, time_s: float = 60, *, allowed: AllowedHosts = ALLOWED
-) -> Iterator[RunningProxy]:
-    with lease(
+) -> AbstractContextManager[RunningProxy]:
+    return lease(
         engine, allowed, time_s=time_s, owner=OWNER, environ=os.environ, on_progress=lambda _: None
-    ) as running:
-        running.await_start()
-        yield running
+    )
 
 
 @pytest.fixture(autouse=True)
