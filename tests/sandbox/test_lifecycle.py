@@ -13,6 +13,7 @@ from conftest import OpenBox
 from images.build import ensure
 from policies.policy import History, Policy
 from sandbox.engine.docker import Engine
+from sandbox.engine.values import LABEL_RUN
 from sandbox.errors import (
     EngineError,
     ImageUnusable,
@@ -55,6 +56,18 @@ def test_the_second_open_of_a_tree_reuses_its_snapshot(
     box = open_box()
     assert engine.inspect(box.id)["Image"] != first
     assert box.read_file("a") == b"two"
+
+
+def test_of_a_workspace_that_changed_only_the_new_copy_has_a_container(
+    open_box: OpenBox, workspace: Path, engine: Engine
+) -> None:
+    """One of the old copy was started while the workspace was looked at."""
+    (workspace / "a").write_text(str(workspace))
+    open_box().close()
+    (workspace / "a").write_text("two")
+    run_id = f"changed-{workspace.stat().st_ino}"
+    box = open_box(run_id=run_id)
+    assert [row.id for row in engine.containers(f"{LABEL_RUN}={run_id}")] == [box.id]
 
 
 def test_a_change_within_one_tick_of_the_clock_is_seen(open_box: OpenBox, workspace: Path) -> None:
