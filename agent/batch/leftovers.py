@@ -54,22 +54,25 @@ class LeftoverRemover:
                 self._removed(row)
         self._remove_volumes({run_id})
 
-    def sweep(self, *, keep: Collection[str]) -> None:
+    def sweep(self, *, keep: Collection[str], home: Collection[str] = ()) -> None:
         """Remove what processes left that ended: containers that no run took, and those of runs
         that are over, once their work is exported.
 
         Args:
             keep: ids of runs that are gone on with.
+            home: ids of runs of which nothing is to be exported.
         """
         try:
             runs = {path.name for path in runs_directory(self.directory).iterdir()} - set(keep)
         except OSError:
             runs = set()
+        runs |= set(home)
         for row in self._standing():
             run_id = _run_of(row)
             if run_id in runs:
                 with contextlib.suppress(SandboxError):
-                    self._export(row)
+                    if run_id not in home:
+                        self._export(row)
                     self._removed(row)
             elif not run_id and supply.is_left(row.labels):
                 self._removed(row)

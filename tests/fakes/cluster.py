@@ -5,6 +5,7 @@ import pickle
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 
 from agent.batch.engines.cluster.boxes import CargoBoxes
 from agent.batch.engines.cluster.desk import BatchDesk
@@ -18,6 +19,7 @@ from agent.batch.engines.cluster.node import (
     sweep,
 )
 from agent.conversation.shared_budget import BatchAllowance, BatchUsed
+from agent.errors import RecordError
 from agent.record.state.run import BudgetSpent
 
 
@@ -29,11 +31,15 @@ class ThreadDesk:
     ) -> None:
         self.allowed = allowed or BatchAllowance()
         self.desk = BatchDesk(self.allowed, used or BatchUsed())
+        self.gone = False
+        """Its process has ended."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
     def ask(self, method: str, *values: object, until: Callable[[], bool] | None = None) -> object:
+        if self.gone:
+            raise RecordError("the desk is gone")
         crossed = pickle.loads(pickle.dumps(values))
         work = getattr(self.desk, method)(*crossed)
         future: Future[object] = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -47,7 +53,8 @@ class ThreadDesk:
                 return pickle.loads(pickle.dumps(got))
 
     def tell(self, method: str, *values: object) -> None:
-        self.ask(method, *values)
+        with suppress(RecordError):
+            self.ask(method, *values)
 
     def close(self) -> None:
         async def end() -> None:

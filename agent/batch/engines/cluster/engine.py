@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -35,6 +36,8 @@ from agent.record.state.run import BudgetSpent
 from agent.record.store import EVENTS, runs_directory
 from sandbox.errors import SandboxError, SandboxLost
 
+_NAMED = 64
+"""So many runs that came home an order names."""
 _THREADS = 4
 """So many read workspaces, or write what came home, at a time."""
 _GLANCE_S = 0.25
@@ -199,6 +202,7 @@ class ClusterEngine:
             place=self._place,
             allowed=self._budget.allowed,
             elapsed_s=self._budget.spent.seconds,
+            home=tuple(self._home[-_NAMED:]),
         )
 
     def _start(
@@ -229,8 +233,8 @@ class ClusterEngine:
                 self._home.append(order.run_id)
             self._report(order, came.end, report)
         except MachineLost as lost:
-            node = str(self._desk.ask("place_of", order.run_id))
-            if again and node:
+            node = self._asked("place_of", order.run_id)
+            if again and isinstance(node, str) and node:
                 taken_up = replace(remote, order=replace(remote.order, take_up=True))
                 self._start(order, taken_up, node, report, again=False)
                 return
@@ -246,12 +250,18 @@ class ClusterEngine:
         if end.result.turns:
             self._desk.tell("forget", order.run_id)
         else:
-            billed = self._desk.ask("forget", order.run_id)
+            billed = self._asked("forget", order.run_id)
             if isinstance(billed, BatchUsed) and billed.tokens:
                 # Its record is lost, and its bill is not.
                 lost = {"usd": billed.usd, "input_tokens": billed.tokens}
                 end = replace(end, result=end.result.replaced(lost))
         report(order, end)
+
+    def _asked(self, method: str, run_id: str) -> object:
+        """What the desk says; None where it is gone: its process may end as any other."""
+        with suppress(RecordError):
+            return self._desk.ask(method, run_id)
+        return None
 
     # -- while they run ---------------------------------------------------------------------
 

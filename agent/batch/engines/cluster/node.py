@@ -6,7 +6,7 @@ shares is asked of its desk. The record is made here, and goes home as the answe
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, SandboxError
+from sandbox.threads import Background
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
@@ -114,6 +115,8 @@ class RemoteOrder:
     """The files of its check."""
     more: bool = False
     """Another attempt of the same kind is due."""
+    home: tuple[str, ...] = ()
+    """Runs that came home, the last ones; who made one removes it."""
     place: BatchPlace
     allowed: BatchAllowance
     elapsed_s: float
@@ -163,8 +166,11 @@ def attempt(
             interrupts=interrupts,
             show=board.listener(order.run_id),
         )
+        removing = Background(lambda: _remove_runs(place, remote.home), name="home")
+        removing.begin()
         with RunAttendant(link, order.run_id, board, interrupts, node=node):
             ended = perform(_with_verifier(order, remote.verifier), services)
+        removing.wait()
         run = place.run(order.run_id)
         return RemoteEnd(end=ended, run=read_tree(run) if run.is_dir() else None)
     except Exception as error:  # noqa: BLE001 - as `perform`
@@ -215,14 +221,18 @@ def held_runs(place: BatchPlace, runs: tuple[str, ...]) -> tuple[tuple[str, Budg
 def sweep(place: BatchPlace, runs: tuple[str, ...]) -> None:
     """Remove everything of runs that are at home, and the sandboxes that nobody took."""
     kept = [path.name for path in _listed(runs_directory(place.home)) if path.name not in runs]
-    _remove_leftovers(place, keep=kept)
-    for run in runs:
-        shutil.rmtree(place.run(run), ignore_errors=True)
+    _remove_leftovers(place, keep=kept, home=runs)
+    _remove_runs(place, runs)
     if not kept:
         shutil.rmtree(place.home, ignore_errors=True)
 
 
-def _remove_leftovers(place: BatchPlace, *, keep: tuple[str, ...] | list[str]) -> None:
+def _remove_runs(place: BatchPlace, runs: Sequence[str]) -> None:
+    for run in runs:
+        shutil.rmtree(place.run(run), ignore_errors=True)
+
+
+def _remove_leftovers(place: BatchPlace, *, keep: Sequence[str], home: Sequence[str] = ()) -> None:
     with suppress(SandboxError):  # what stays has a deadline
         engine = Engine.connect(place.settings.environ())
         remover = LeftoverRemover(
@@ -232,7 +242,7 @@ def _remove_leftovers(place: BatchPlace, *, keep: tuple[str, ...] | list[str]) -
             known_secrets=place.known_secrets,
             exit_code=place.settings.exit_code,
         )
-        remover.sweep(keep=keep)
+        remover.sweep(keep=keep, home=home)
         for owner in _listed(place.home / _PROCESSES):
             remover.remove_ahead(owner.name)
 

@@ -211,6 +211,15 @@ def test_a_process_that_is_lost_twice_is_no_reason_to_try_for_ever(batch: OnThre
     assert len(batch.cluster.sent) == 2
 
 
+def test_an_attempt_ends_though_the_desk_is_gone(batch: OnThreads) -> None:
+    batch.cluster.lost_after.append(lambda _: None)
+    batch.desk.gone = True
+    end = batch.done(batch.order(WRITES, DONE))
+    assert end.failure is not None
+    assert (end.failure.kind, end.failure.again) == (ErrorKind.ENVIRONMENT, True)
+    assert batch.done(batch.order(WRITES, DONE, take_up=True)).begin_again
+
+
 def test_a_run_whose_machine_is_not_there_is_begun_again(batch: OnThreads) -> None:
     end = batch.done(batch.order(WRITES, DONE, take_up=True))
     assert end.begin_again
@@ -277,6 +286,16 @@ def test_a_run_that_is_told_to_end_before_it_begins_ends(batch: OnThreads, engin
     assert end.interrupted
     names = [row.name for row in engine.containers(LABEL_DEADLINE)]
     assert not any(order.run_id in name for name in names)
+
+
+def test_what_came_home_is_removed_by_whoever_makes_a_later_attempt(batch: OnThreads) -> None:
+    first, second = batch.order(DONE), batch.order(DONE)
+    batch.done(first)
+    assert batch.place.run(first.run_id).is_dir()
+    batch.done(second)
+    assert not batch.place.run(first.run_id).exists()
+    assert batch.place.run(second.run_id).is_dir()
+    assert (batch.run(first) / "run.json").is_file()
 
 
 def test_who_makes_the_last_attempt_makes_no_further_sandbox_ready(batch: OnThreads) -> None:
