@@ -12,6 +12,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -117,12 +118,14 @@ class Delivery:
         except (SandboxError, OSError) as error:
             if isinstance(error, ContainerGone):
                 self.container_left = None
-            return self._without_container(box, error)
+            failed = SandboxFailed(message=str(error), cause=type(error).__name__)
+            return self._in_part(box, failed, "the container could not be read")
         except SignalReceived as signal:
-            return Interrupted(signal=f"{signal.name}, before the patch was made")
+            return _dropped(signal)
         except Exception as error:  # noqa: BLE001 - as in `go`; and the container stays
             OWN.error("a defect of Moonpool in the export", exc_info=error)
-            return self._in_spite_of(box, error)
+            crashed = Crashed(message=f"a defect of Moonpool in the export: {error!r}")
+            return self._in_part(box, crashed, "the patch is not the whole one")
         self.container_left = None
         self.delivery = delivery
         if delivery.refused:
@@ -130,31 +133,22 @@ class Delivery:
             return ExportRefused(findings=delivery.findings, before=ended)
         return self._verify(box, delivery.patch, ended)
 
-    def _without_container(self, box: SandboxProtocol, why: SandboxError | OSError) -> Outcome:
-        """Where the container can't be read, the patch has what the calls were seen to change."""
+    def _in_part(
+        self, box: SandboxProtocol, failed: SandboxFailed | Crashed, unverified: str
+    ) -> Outcome:
+        """Where the whole can't be had, the patch has what the calls were seen to change. After a
+        defect of ours the container stays, with the rest."""
         try:
             delivery, words = self._tracked(box)
-        except (SandboxError, RecordError, OSError) as error:
-            self._journal.quietly(ExportFailed(message=f"{why}; {error}"))
-            return SandboxFailed(
-                message=f"the patch can't be made: {why}", cause=type(why).__name__
-            )
-        self._not_verified("the container could not be read")
-        failed = SandboxFailed(message=f"{why}. {words}", cause=type(why).__name__)
-        if delivery.refused:
-            return ExportRefused(findings=delivery.findings, before=failed)
-        return failed
-
-    def _in_spite_of(self, box: SandboxProtocol, defect: Exception) -> Outcome:
-        """After a defect of ours there is that patch too; the container stays, with the rest."""
-        crashed = f"a defect of Moonpool in the export: {defect!r}"
-        try:
-            delivery, words = self._tracked(box)
-        except Exception as error:  # noqa: BLE001 - the same defect, most likely
-            self._journal.quietly(ExportFailed(message=f"{defect!r}; {error!r}"))
-            return Crashed(message=crashed)
-        self._not_verified("the patch is not the whole one")
-        failed = Crashed(message=f"{crashed}. {words}")
+        except SignalReceived as signal:
+            return _dropped(signal)
+        except Exception as error:  # noqa: BLE001 - after a defect the same one, most likely
+            self._journal.quietly(ExportFailed(message=f"{failed.message}; {error}"))
+            if isinstance(failed, Crashed):
+                return failed
+            return replace(failed, message=f"the patch can't be made: {failed.message}")
+        self._not_verified(unverified)
+        failed = replace(failed, message=f"{failed.message}. {words}")
         if delivery.refused:
             return ExportRefused(findings=delivery.findings, before=failed)
         return failed
@@ -272,6 +266,9 @@ class Delivery:
         except SignalReceived as signal:
             self._not_verified(f"interrupted by {signal.name}")
             return Interrupted(signal=f"{signal.name}, while verifying")
+        except Exception as error:  # noqa: BLE001 - as in the export; and the patch is there already
+            OWN.error("a defect of Moonpool in the verification", exc_info=error)
+            result = NotRun(command=command, reason=f"a defect of Moonpool: {error!r}")
         self._journal.quietly(VerificationEnded(result=result))
         if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
             return NotVerified(detail=verification.reason(result))
@@ -316,7 +313,11 @@ class Delivery:
         try:
             with self._interrupts.shielded():
                 box.close()
-        except (SandboxError, SignalReceived) as error:
+        except (Exception, SignalReceived) as error:  # noqa: BLE001 - as above: it ends well
             self._journal.quietly(
                 Notice(text=f"the container was not removed: {error}; see `moonpool prune`")
             )
+
+
+def _dropped(signal: SignalReceived) -> Interrupted:
+    return Interrupted(signal=f"{signal.name}, before the patch was made")

@@ -13,7 +13,7 @@ from agent.preparation import exit_codes
 from agent.record.chain import chain_of
 from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice
+from agent.record.events.lifecycle import Notice, RunEnded
 from agent.record.events.workspace import ExportFailed
 from agent.record.outcome import (
     Crashed,
@@ -214,6 +214,33 @@ def test_a_defect_in_every_export_is_told_as_the_first_one(fake: FakeRun) -> Non
     assert (summary.delivery, fake.box.closed) == (None, False)
     assert "and again" in next(e.message for e in fake.log if isinstance(e, ExportFailed))
     fake.box.close()
+
+
+def test_a_defect_in_what_stands_in_for_an_export_that_fails_is_told(fake: FakeRun) -> None:
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures["export"] = SandboxLost("no answer")
+    fake.box.failures["export_tracked"] = ValueError("oops")
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert summary.outcome == SandboxFailed(message="the patch can't be made: no answer")
+    assert (summary.delivery, fake.box.closed) == (None, False)
+    assert next(e.message for e in fake.log if isinstance(e, ExportFailed)) == "no answer; oops"
+    fake.box.close()
+
+
+@pytest.mark.parametrize("step", ["fresh", "close"])
+def test_a_defect_behind_the_export_costs_neither_patch_nor_summary(
+    fake: FakeRun, step: str
+) -> None:
+    fake.verify = "true"
+    fake.box = TmpBox(files=fake.files)
+    fake.box.failures[step] = KeyError("oops")
+    summary = fake.go(ToldModel(CHANGE, say("done")))
+    assert summary.delivery is not None
+    assert isinstance(summary.outcome, NotVerified if step == "fresh" else Finished)
+    assert any("oops" in line for line in fake.lines)
+    assert isinstance(fake.log[-1], RunEnded)
+    if not fake.box.closed:
+        fake.box.close()
 
 
 def test_a_container_that_is_gone_is_not_said_to_stand(fake: FakeRun) -> None:
