@@ -72,7 +72,7 @@ class SessionCommands(SessionFiles):
 
         Args:
             timeout_s: at most the policy's ``command_timeout``, which is the default.
-            on_output: gets output as it comes, up to half of the policy's output limit; when the
+            on_output: gets output as it comes, as far as its beginning is kept; when the
                 command has ended, on a line of its own, the last of what was more.
 
         Raises:
@@ -250,11 +250,11 @@ class SessionCommands(SessionFiles):
 
     def _background_output(self, background: int, stream: int, keep: int) -> Output:
         path = protocol.background_output(background, stream).decode()
-        half = keep // 2
-        first = self._piece(path, 0, half)
-        head, size = first.data, first.size
-        start = max(len(head), size - half)
-        tail = self._piece(path, start, half).data if size > len(head) else b""
+        last = min(keep // 2, PIECE)
+        size = self._piece(path, 0, 0).size
+        head = self.read_file(path, limit=keep - last)
+        start = max(len(head), size - last)
+        tail = self._piece(path, start, last).data if size > len(head) else b""
         return Output(
             head=head, tail=tail, total_bytes=max(size, len(head)), spill=path, spilled_bytes=size
         )

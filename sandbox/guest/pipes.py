@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from sandbox.guest.protocol import SCRATCH, Printed, StreamEnd
+from sandbox.guest.wire import PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Stream:
         self.command = command
         self.number = number
         self.handle = handle
-        self.head_left = keep - keep // 2
-        self.tail_size = keep // 2
+        self.tail_size = min(keep // 2, PIECE)  # of both streams it goes into one frame
+        self.head_left = keep - self.tail_size
         self.head = bytearray()  # what was sent
         self.tail = bytearray()
         self.total = 0

@@ -1,10 +1,13 @@
 """Commands in a real sandbox: results, state, time, output, leftovers."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from conftest import OpenBox
+from policies.policy import Policy
 from sandbox.errors import FileDenied, FileError, FileExists, FileMissing, FileWrongType
 from sandbox.results import Ending, FileType
 from sandbox.sandbox import Sandbox
@@ -197,6 +200,26 @@ def test_a_background_process_that_ended_tells_its_exit_code(box: Sandbox) -> No
 def test_an_unknown_background_process_is_a_clear_error(box: Sandbox) -> None:
     with pytest.raises(FileError, match="no such background process"):
         box.poll(4711)
+
+
+def test_a_limit_of_more_output_than_one_message_takes_is_kept_to(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    keep = 4 << 20
+    limits = replace(default_policy.limits, output_bytes=keep)
+    box = open_box(policy=replace(default_policy, limits=limits))
+    text = b"".join(b"%d\n" % number for number in range(1, 1_000_001))
+    command = "seq 1000000; seq 1000000 >&2"
+    number = box.start(command)
+    result = box.run(command)
+    assert result.ending is Ending.EXITED
+    while (status := box.poll(number)).exit_code is None:
+        continue
+    for output in (result.out, result.err, status.out):
+        assert len(output.head) + len(output.tail) == keep
+        assert output.total_bytes == len(text)
+        assert text.startswith(output.head)
+        assert text.endswith(output.tail)
 
 
 def test_a_nul_byte_in_a_command_is_refused(box: Sandbox) -> None:
