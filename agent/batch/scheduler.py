@@ -20,10 +20,12 @@ from agent.batch.engines.interface import AttemptEngine
 from agent.batch.failure import Failure, SharedBy
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.plan import BatchPlan
+from agent.batch.queue.requests import cancelled
 from agent.batch.queue.states import AttemptState, QueuedAttempt
 from agent.batch.queue.store import BatchQueue
 from agent.batch.shared_failures import SharedFailures
 from agent.batch.stopping import WORDS, Stopping
+from agent.batch.take_up import abandoned
 from agent.batch.watching.events import (
     AttemptBegun,
     AttemptDelayed,
@@ -44,8 +46,6 @@ _LOOK_S = 0.25
 """How often what others wrote to the database is looked for."""
 _UNWRITTEN_S = 60.0
 """How long a database that can't be written is tried again once nothing runs any more."""
-STOPPED = "stopped"
-"""In place of an outcome, where an attempt was not begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,8 @@ class Scheduler:
             if one.task_id in self._plan.tasks:
                 self._left.append(one)
             else:
-                self._leave(one)
+                row = abandoned(one, self._plan.directory)
+                self._write(one, AttemptState.STOPPED, row)
         told = Stopping.NOT
         while self.stopping is not Stopping.DROPPED:
             if told is not self.stopping:
@@ -167,7 +168,10 @@ class Scheduler:
                     self._idle = True
                     break
                 refused = self._shared.why(self._plan.choices(one.task_id))
-                if refused:
+                if one.cancelling:
+                    # Somebody wanted it to end in the moment in which it failed and was delayed.
+                    self._write(one, AttemptState.CANCELLED, cancelled(one.task_id, one.attempt))
+                elif refused:
                     self._write(one, AttemptState.STOPPED, self._not_begun(one, refused))
                 else:
                     taken.append(one)
@@ -190,23 +194,12 @@ class Scheduler:
         )
         self._engine.submit(order, lambda order, end: self._inbox.put((order, end)))
 
-    def _leave(self, one: QueuedAttempt) -> None:
-        """One that ran, of a task that is not in the file any more: nothing of it stands."""
-        row = AttemptResult(
-            task_id=one.task_id,
-            attempt=one.attempt,
-            run_id=one.run_id,
-            outcome=STOPPED,
-            detail="its task is not in the file any more",
-        )
-        self._write(one, AttemptState.STOPPED, row)
-
     def _not_begun(self, one: QueuedAttempt, why: str) -> AttemptResult:
         return AttemptResult(
             task_id=one.task_id,
             attempt=one.attempt,
             run_id=None,
-            outcome=STOPPED,
+            outcome=str(AttemptState.STOPPED),
             error_kind=ErrorKind.SETTING,
             detail=why,
             model=self._plan.choices(one.task_id).model,

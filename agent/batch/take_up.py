@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from agent.batch.attempt import AttemptResult
 from agent.batch.leftovers import LeftoverRemover
 from agent.batch.order import AttemptOrder, WorkerServices
+from agent.batch.queue.states import AttemptState, QueuedAttempt
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.open_sandbox import reopen_sealed
 from agent.lifecycle.session import RunSetup
@@ -19,7 +21,7 @@ from agent.models.open_model import open_model
 from agent.past_runs.resume import HeldRun, take
 from agent.record.reader import read_record
 from agent.record.state.run import BudgetSpent, RunState, apply
-from agent.record.store import RecordHeld
+from agent.record.store import RecordHeld, runs_directory
 from agent.record.summary import RunSummary
 from agent.review.opinion.asking import Reviewer
 from policies.decision import nobody_to_ask
@@ -36,6 +38,25 @@ def spent_of(directory: Path) -> BudgetSpent:
         for line in read_record(directory).lines:
             state = apply(state, line.event)
     return state.spent.settled()
+
+
+def abandoned(one: QueuedAttempt, directory: Path) -> AttemptResult:
+    """The row of a run whose task is not in the file any more: what it used counts all the same.
+
+    Args:
+        directory: the batch's folder.
+    """
+    spent = spent_of(runs_directory(directory) / (one.run_id or ""))
+    return AttemptResult(
+        task_id=one.task_id,
+        attempt=one.attempt,
+        run_id=one.run_id,
+        outcome=str(AttemptState.STOPPED),
+        detail="its task is not in the file any more",
+        input_tokens=spent.used.all_input,
+        output_tokens=spent.used.output_tokens,
+        usd=spent.usd,
+    )
 
 
 def reviewer_of(order: AttemptOrder, services: WorkerServices) -> Reviewer | None:

@@ -54,7 +54,10 @@ class QueueRequests(QueueReader):
             connection.executemany(
                 "UPDATE attempts SET state = ?, result = coalesce(result, ?) "
                 "WHERE task = ? AND attempt = ?",
-                [(AttemptState.CANCELLED, _cancelled(*key), *key) for key in found],
+                [
+                    (AttemptState.CANCELLED, json.dumps(cancelled(*key).json_object()), *key)
+                    for key in found
+                ],
             )
             running = connection.execute(
                 "UPDATE attempts SET cancelling = 1 WHERE (:task IS NULL OR task = :task) "
@@ -90,9 +93,7 @@ class QueueRequests(QueueReader):
         )
 
 
-def _cancelled(task: str, attempt: int) -> str:
-    """The row of one that was never begun."""
-    row = AttemptResult(
-        task_id=task, attempt=attempt, run_id=None, outcome=str(AttemptState.CANCELLED)
-    )
-    return json.dumps(row.json_object())
+def cancelled(task: str, attempt: int) -> AttemptResult:
+    """The row of one that is not begun."""
+    outcome = str(AttemptState.CANCELLED)
+    return AttemptResult(task_id=task, attempt=attempt, run_id=None, outcome=outcome)

@@ -27,7 +27,10 @@ from agent.batch.queue.store import BatchQueue
 from agent.batch.stopping import Stopping
 from agent.batch.watching.events import AttemptBegun, AttemptDelayed
 from agent.errors import RecordError
+from agent.models.interface import Usage
+from agent.record.events.conversation import CallReserved
 from fakes.batches import a_row, a_task
+from fakes.records import run_started, written_record
 from fakes.scheduling import FakeScheduling, failed, finished
 
 
@@ -323,6 +326,17 @@ def test_what_ran_of_a_task_that_is_gone_is_not_taken_up(batch: FakeScheduling) 
     assert batch.states() == {"gone": "stopped", "a": "done"}
 
 
+def test_what_a_killed_run_of_a_task_that_is_gone_used_stays_spent(batch: FakeScheduling) -> None:
+    batch.store.enlist([a_task("gone")], attempts=1)
+    batch.store.take("r")
+    call = CallReserved(used=Usage(input_tokens=7, output_tokens=9), usd=2.5)
+    written_record(batch.store.directory, run_started(), call)
+    for _ in range(2):
+        batch.go([a_task("a")])
+        spent = batch.store.spent()
+        assert (spent.usd, spent.tokens) == (2.5, 16)
+
+
 def test_one_that_can_not_be_gone_on_with_gets_another_run(batch: FakeScheduling) -> None:
     batch.store.enlist([a_task("a")], attempts=1)
     batch.store.take("run-of-before")
@@ -388,6 +402,18 @@ def test_a_task_that_runs_is_cancelled_from_another_terminal(batch: FakeScheduli
     batch.go([a_task("a"), a_task("b")])
     assert batch.engine.interrupts == [("a", "moonpool batch cancel")]
     assert batch.states() == {"a": "cancelled", "b": "done"}
+
+
+def test_one_that_is_cancelled_while_it_fails_is_not_tried_again(batch: FakeScheduling) -> None:
+    def end(order: AttemptOrder) -> AttemptEnd:
+        with closing(BatchQueue.open(batch.store.directory)) as other:
+            assert other.cancel("a") == (0, 1)
+        return failed(PASSING)(order)
+
+    batch.engine.end = end
+    batch.go([a_task("a")])
+    assert batch.engine.begun == ["a"]
+    assert batch.states() == {"a": "cancelled"}
 
 
 def test_retry_while_it_runs_is_begun_again(batch: FakeScheduling) -> None:
