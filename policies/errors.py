@@ -4,7 +4,7 @@ PolicyError            what a person wrote in a policy can't be used (CLI exit c
 CarryingError          what any error of Moonpool's is that is made with more than its words
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from typing import Any
 
@@ -26,6 +26,13 @@ class Where:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+def listed(items: Iterable[object], most: int, *, empty: str = "none") -> str:
+    """Items within a sentence: the first so many by name, the rest by their number."""
+    names = list(map(str, items))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or empty) + more
 
 
 class CarryingError(Exception):

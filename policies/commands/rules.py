@@ -7,7 +7,9 @@ sentences that the model reads when none allows it.
 import posixpath
 from collections.abc import Collection, Sequence
 from enum import StrEnum
+from functools import partial
 
+from policies.errors import listed
 from policies.frozen import dataclass
 from policies.paths import SCRATCH, WORKSPACE, place, within
 from policies.policy import CommandRule, Policy
@@ -65,8 +67,7 @@ STANDARD_DIRECTORIES = frozenset(
     {"/bin", "/usr/bin", "/usr/local/bin", "/sbin", "/usr/sbin", "/usr/local/sbin"}
 )
 _MAX_TOPS = 16
-MAX_NAMED = 24
-"""Programs named in one refusal."""
+_listed = partial(listed, most=24)
 
 _NO_NETWORK = frozenset(
     {"curl", "wget", "ssh", "scp", "sftp", "rsync", "nc", "ncat", "netcat", "telnet", "ftp", "ping",
@@ -205,13 +206,6 @@ def instead(policy: Policy, program: str) -> str:
 
 
 _GIT_REMOTE = frozenset({"push", "fetch", "pull", "clone", "remote", "ls-remote", "submodule"})
-
-
-def _listed(names: Sequence[str]) -> str:
-    if not names:
-        return "none"
-    rest = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _cut(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
+from policies.errors import listed
 from policies.file.document import packaged
 from policies.frozen import dataclass
 from policies.kernel.image import ContainerImage
@@ -193,12 +194,10 @@ class SharedFile:
 
     def __str__(self) -> str:
         names = sorted({posixpath.basename(other) for other in self.others})
-        rest = len(names) - MAX_NAMED
-        more = f" and {rest} more" if rest > 0 else ""
         both = "both are" if len(self.listed) == len(names) == 1 else "all are"
         return (
             f"{', '.join(self.listed)} can't be held apart from "
-            f"{', '.join(names[:MAX_NAMED])}{more} here: {both} {self.path}"
+            f"{listed(names, MAX_NAMED)} here: {both} {self.path}"
         )
 
 

@@ -7,8 +7,10 @@ apart from it, and which libraries it may load, is `bundles`'s to say.
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import partial
 
 from policies.commands.effects import ALL as BUILTINS
+from policies.errors import listed
 from policies.frozen import dataclass
 from policies.kernel.bundles import (
     Libraries,
@@ -23,7 +25,7 @@ from policies.kernel.bundles import (
 from policies.kernel.image import ContainerImage, shebang, started_by_env
 from policies.policy import Policy
 
-MAX_NAMED = 12
+named = partial(listed, most=12)
 
 
 class GrantReason(StrEnum):
@@ -210,14 +212,7 @@ class _Resolution:
             who = f"the tool {one.by}" if one.reason is GrantReason.TOOL else who
             by_bringer.setdefault(who, []).append(one.path)
         for who, paths in sorted(by_bringer.items()):
-            yield f"{who} brings {named(sorted(paths))}: executable though not listed"
+            yield f"{who} brings {named(sorted({*paths}))}: executable though not listed"
         only_read = sorted(self.readable - self.executable)
         if only_read:
             yield f"readable but not executable, as part of a library: {named(only_read)}"
-
-
-def named(paths: Iterable[str]) -> str:
-    """A list of names for a note, bounded."""
-    known = list(dict.fromkeys(paths))
-    rest = len(known) - MAX_NAMED
-    return ", ".join(known[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")

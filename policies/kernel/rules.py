@@ -211,7 +211,7 @@ class _Places:
         if held:
             notes.append(
                 "programs that the image holds where the agent may write are the agent's: "
-                + named(held)
+                + named(dict.fromkeys(held))
             )
         return notes
 

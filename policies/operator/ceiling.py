@@ -17,10 +17,11 @@ may be read. Several ceilings all hold. Refuses to know where an operator keeps 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policies.errors import PolicyError, Where
+from policies.errors import PolicyError, Where, listed
 from policies.file.compose import ComposedKeys, gather
 from policies.file.keys import KEYS, BoundKey, Combination, PolicyKey, fields_of, values_of
 from policies.frozen import dataclass
@@ -28,7 +29,7 @@ from policies.loading import Accept, chain
 from policies.operator import ceiling_intersection
 from policies.policy import CeilingBounds, CommandRule, NarrowedKey, Policy
 
-_MAX_NAMED = 6
+_named = partial(listed, most=6, empty="nothing")
 _COMBINED = {
     Combination.COMMON: ceiling_intersection.common,
     Combination.EITHER: ceiling_intersection.either,
@@ -230,9 +231,3 @@ class _Narrowing:
             return bounded
         narrowed = any(narrowing.key == "paths.write" for narrowing in self.narrowings)
         return mine if read is not None and narrowed else read
-
-
-def _named(items: Sequence[object]) -> str:
-    rest = len(items) - _MAX_NAMED
-    shown = ", ".join(map(str, items[:_MAX_NAMED])) or "nothing"
-    return shown + (f" and {rest} more" if rest > 0 else "")

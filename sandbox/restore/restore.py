@@ -7,8 +7,10 @@ carry; everything else that has changed since the mark is named, and stays.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 
+from policies.frozen import dataclass
 from sandbox.container import placement
 from sandbox.container.session import Session
 from sandbox.errors import NotKept, PatchError, SandboxLost
@@ -64,25 +66,18 @@ def require(mark: Mark) -> None:
             raise NotKept(f"the mark holds what is no path in a workspace: {path!r:.200}")
 
 
+@dataclass(slots=True)
 class _Going:
-    def __init__(
-        self,
-        session: Session,
-        follower: Follower,
-        mark: Mark,
-        copied: Snapshot,
-        workspace: Path,
-    ) -> None:
-        self._session = session
-        self._follower = follower
-        self._mark = mark
-        self._copied = copied
-        self._workspace = workspace
-        self._ended = 0
-        self._modes: dict[bytes, int] = {}
-        """Permission bits of what is put; of the baseline's files too."""
-        self._refused: dict[bytes, str] = {}
-        """Why a path could not be put back."""
+    _session: Session
+    _follower: Follower
+    _mark: Mark
+    _copied: Snapshot
+    _workspace: Path
+    _ended: int = 0
+    _modes: dict[bytes, int] = field(default_factory=dict)
+    """Permission bits of what is put; of the baseline's files too."""
+    _refused: dict[bytes, str] = field(default_factory=dict)
+    """Why a path could not be put back."""
 
     @property
     def _link(self) -> GuestLink:

@@ -317,8 +317,8 @@ def _of(error: Exception) -> RequestError:
     return RequestError(code, visible(str(error)))
 
 
-def _refused(words: str, code: int = _INVALID_REQUEST) -> RequestError:
-    return RequestError(code, words)
+def _refused(words: str) -> RequestError:
+    return RequestError(_INVALID_REQUEST, words)
 
 
 def _unused(servers: Sequence[McpServer]) -> tuple[str, ...]:
