@@ -48,16 +48,6 @@ class Egress:
     def volume(self) -> str:
         return self.proxy.volume if self.proxy else ""
 
-    def await_answer(self) -> None:
-        if self.proxy:
-            self.proxy.await_answer()
-
-    def failed(self, name: str) -> Sequence[str]:
-        return self.proxy.failed(name) if self.proxy else ()
-
-    def ended(self) -> str:
-        return self.proxy.ended() if self.proxy else ""
-
 
 def relay() -> str:
     """Source of what hands connections on, at both ends."""

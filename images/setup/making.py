@@ -15,7 +15,7 @@ from images.setup.egress import Egress, egress, relay
 from images.setup.inputs import SetupInput
 from images.setup.keeping import ENVIRONMENT, keep
 from images.setup.progress import SetupOutput
-from images.setup.proxy import SOCKET
+from images.setup.proxy import SOCKET, RunningProxy
 from policies.paths import WORKSPACE
 from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
@@ -178,21 +178,28 @@ class SetupMaker:
         elif 0 <= number < len(commands):
             what = f"set-up failed at {' '.join(commands[number].split())!r}"
         lines = [what, *out.last]
-        for name, words in _FAILED_REQUESTS.items():
-            if rows := way_out.failed(name):
-                lines += [words, *(f"  {row}" for row in rows)]
-        try:
-            way_out.await_answer()
-        except SandboxError as error:
-            lines.append(str(error))
-        else:
-            if reason := way_out.ended():
-                lines.append(f"set-up's proxy is gone ({reason}): run it again")
+        if way_out.proxy:
+            lines += _words_of(way_out.proxy)
         lines.append(
             f"what it had done stands for an hour: `moonpool setup --shell` looks into it "
             f"(container {container[:12]})"
         )
         return SetupFailed(secrets.hidden("\n".join(lines), self._secrets))
+
+
+def _words_of(proxy: RunningProxy) -> Iterator[str]:
+    """What did not come through a proxy, and whether it is that itself."""
+    for name, words in _FAILED_REQUESTS.items():
+        if rows := proxy.failed(name):
+            yield words
+            yield from (f"  {row}" for row in rows)
+    try:
+        proxy.await_answer()
+    except SandboxError as error:
+        yield str(error)
+    else:
+        if reason := proxy.ended():
+            yield f"set-up's proxy is gone ({reason}): run it again"
 
 
 def _files(inputs: Sequence[SetupInput]) -> Iterator[bytes]:

@@ -4,9 +4,9 @@ Reads one line of JSON from standard input: ``since_ns``, ``needles`` (texts in 
 (paths in the workspace, which brings them itself, likewise), ``brought`` (a directory of ours, gone
 at the end), ``environment``. Gives the workspace to the agent, and takes away what gives rights
 (setuid, setgid, a way to write for all) and what is no file (devices, sockets, pipes). Writes one
-line of JSON: ``mended`` and ``removed`` (paths), ``found`` (files with a needle), ``changed``
-(programs and what they load that is new or other), ``unseen`` (what it could not look into), and
-whether the folder ``environment`` holds programs, and the workspace anything (``left``).
+line of JSON: ``found`` (files with a needle), ``changed`` (programs and what they load that is new
+or other), ``unseen`` (what it could not look into), and whether the folder ``environment`` holds
+programs, and the workspace anything (``left``).
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Sweep:
     def __init__(self, since_ns: int, needles: list[bytes]) -> None:
         self._since_ns = since_ns
         self._needles = needles
-        self.rows: dict[str, list[str]] = {
-            "mended": [], "removed": [], "found": [], "changed": [], "unseen": []
-        }  # fmt: skip
+        self.rows: dict[str, list[str]] = {"found": [], "changed": [], "unseen": []}
 
     def everything(self) -> None:
         device = os.lstat("/").st_dev
@@ -96,12 +94,10 @@ class Sweep:
             return False
         if kind not in (stat.S_IFREG, stat.S_IFDIR):
             os.unlink(path)
-            self.rows["removed"].append(path)
             return False
         rights = info.st_mode & _RIGHTS
         if rights and path != "/tmp":
             os.chmod(path, stat.S_IMODE(info.st_mode) & ~_RIGHTS & 0o777)
-            self.rows["mended"].append(path)
         if kind == stat.S_IFDIR:
             return path not in _SKIPPED
         if info.st_ctime_ns >= self._since_ns:
