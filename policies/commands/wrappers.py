@@ -65,7 +65,7 @@ def look(name: str, arguments: Sequence[Word]) -> WrapperContents | None:
     """What a program of that name starts; None: it is no wrapper.
 
     Raises:
-        Unseeable: it starts something that can't be told from the text.
+        UnseenCommand: it starts something that can't be told from the text.
     """
     looker = _LOOKERS.get(name)
     if looker is None:

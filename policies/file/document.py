@@ -28,6 +28,8 @@ KeyPath = tuple[str | int, ...]
 Scalar = str | int | float | bool | None
 Data = Scalar | tuple["Data", ...] | dict[str, "Data"]
 
+_TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Controls of writing from right to left: a value can seem to stand in a comment by them."""
 _INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}\Z")
 _CONSTANTS: Mapping[str, bool | None] = {
@@ -111,13 +113,26 @@ def own(path: Path) -> Document:
 
 
 def decoded(raw: bytes, *, file: str, called: str = "policy") -> str:
-    """Bytes of a file as text, with the place of the first byte that is not UTF-8."""
+    """Bytes of a file as text.
+
+    Raises:
+        PolicyError: it is too large, not UTF-8, or turned around for a person who reads it.
+    """
     if len(raw) > MAX_FILE_BYTES:
         raise PolicyError(
             f"is larger than {MAX_FILE_BYTES // 1024} KiB; a {called} is a page or two",
             where=Where(file=file, line=0),
         )
-    return utf8(raw, file=file)
+    text = utf8(raw, file=file)
+    turning = _TURNING.search(text)
+    if turning is not None:
+        before = text[: turning.start()]
+        line, column = before.count("\n") + 1, turning.start() - before.rfind("\n")
+        message = (
+            f"U+{ord(turning[0]):04X} shows what stands around it in another order: take it out"
+        )
+        raise PolicyError(message, where=Where(file=file, line=line, column=column))
+    return text
 
 
 def utf8(raw: bytes, *, file: str) -> str:

@@ -199,7 +199,7 @@ class _Narrowing:
         met = ceiling_intersection.rules(mine, bound)
         kept = {rule.program for rule in met}
         lost = list(dict.fromkeys(rule.program for rule in mine if rule.program not in kept))
-        # CommandRules of programs that stay in part.
+        # Rules of programs that stay in part.
         less = list(dict.fromkeys(rule.program for rule in met if rule not in mine))
         changes = [f"without {_named(lost)}"] if lost else []
         changes += [f"less of {_named(less)}"] if less else []

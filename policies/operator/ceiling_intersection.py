@@ -17,7 +17,7 @@ Args = tuple[tuple[str, ...], ...] | None
 
 
 def rules(mine: Sequence[CommandRule], bounds: Sequence[CommandRule]) -> tuple[CommandRule, ...]:
-    """CommandRules that match a command exactly if one of `mine` and one of `bounds` do.
+    """Rules that match a command exactly if one of `mine` and one of `bounds` do.
 
     Every pair makes one; it asks, forbids and requires what either does. A rule that the other
     leaves as it is keeps its place, one that is narrowed gets the place of what narrowed it.

@@ -123,6 +123,7 @@ def test_a_wrong_file_is_told_where_and_why(  # noqa: PLR0917 - a row of the tab
         ("version: true\nname: x\n", "reads version 1, not true"),
         ("version: 1\n", "is missing"),
         (b"version: 1\nname: \xff\n", "is not UTF-8"),
+        ("version: 1\nname: x\ncommands: [ls] # \u2067, curl]\u2069\n", "U+2067 shows"),
         (b"version: 1\nname: \x00\n", "a character that YAML does not allow"),
         ("a: " + "[" * 60 + "]" * 60, "nested deeper"),
         ("# " + "x" * 200_000, "larger than"),
