@@ -56,7 +56,8 @@ _STDERR_LIMIT = 4096
 _ANSWER_TIMEOUT_S = 60.0
 """For a request that is no command, and between its pieces: beyond it the guest counts as lost."""
 _STREAM_TIMEOUT_S = 900.0
-"""For all pieces of one answer: a guest that drips or repeats itself must not hold an export up."""
+"""For all pieces that belong together: a guest that drips or repeats itself must not hold an export
+up."""
 _TICK_S = 0.25
 _UNTAKEN_BYTES = 32 << 20
 """How much may have come for one request and not be taken: its thread has only to take it."""
@@ -171,15 +172,25 @@ class GuestLink:
             return answer
         raise self.refused(answer, request)
 
-    def stream(self, request: HostRequest, *kinds: type[A]) -> Iterator[A]:
+    def stream_end(self) -> float:
+        """Monotonic time by which all pieces must have come of one answer, or of several that
+        somebody asks for one after the other (`stream`)."""
+        return time.monotonic() + self._stream_timeout_s
+
+    def stream(
+        self, request: HostRequest, *kinds: type[A], end: float | None = None
+    ) -> Iterator[A]:
         """Make a request answered by any number of pieces of these kinds, then `Done`.
+
+        Args:
+            end: by `stream_end`, for several requests together; None: for this one alone.
 
         Raises:
             FileError, SandboxLost: as `ask`.
         """
+        end = self.stream_end() if end is None else end
         with self.request() as number:
             self.send(request, number=number)
-            end = time.monotonic() + self._stream_timeout_s
             while True:
                 until = min(time.monotonic() + self._answer_timeout_s, end)
                 answer = self.answer_to(number, until=until)

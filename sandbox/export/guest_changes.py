@@ -42,16 +42,17 @@ class FoundChanges:
 class _GuestWalk:
     """The pieces of one or more walks, joined."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: GuestLink) -> None:
+        self._link = link
+        self._end = link.stream_end()
         self.files: dict[bytes, protocol.ChangedFile] = {}
         self.listings: dict[bytes, set[bytes]] = {}
         """Entries of changed directories, each a letter for its kind and its name."""
         self._rows = 0
 
-    def take(self, link: GuestLink, start: bytes, *, everything: bool) -> None:
-        for piece in link.stream(
-            protocol.WalkTree(start=start, everything=everything), protocol.TreeChanges
-        ):
+    def take(self, start: bytes, *, everything: bool) -> None:
+        wanted = protocol.WalkTree(start=start, everything=everything)
+        for piece in self._link.stream(wanted, protocol.TreeChanges, end=self._end):
             # Counted as they come, empty pieces too: what is said twice adds no path.
             self._rows += 1 + len(piece.files) + len(piece.folders)
             for file in piece.files:
@@ -85,8 +86,8 @@ def from_guest(
     Raises:
         SandboxLost, FileError: it can't say.
     """
-    walk = _GuestWalk()
-    walk.take(link, b"", everything=not times_tell)
+    walk = _GuestWalk(link)
+    walk.take(b"", everything=not times_tell)
     touched = set(walk.listings) if times_tell else set()
     manifest = baseline()
     baseline_trees = Trees.known(manifest.entries)
@@ -101,7 +102,7 @@ def from_guest(
             if carried(path):
                 looked_at.add(path)
                 if directory not in looked_at:
-                    walk.take(link, path, everything=True)
+                    walk.take(path, everything=True)
     changes = FoundChanges()
     for path, file in walk.files.items():
         _sort_in(changes, path, file.mode)
@@ -162,12 +163,12 @@ def fetch(
     left_out: list[LeftOut] = []
     allowed = 4 * limit_bytes if total_bytes is None else total_bytes
     ordered = deque(sorted(paths))
+    end = link.stream_end()
     while ordered:
         batch = [ordered.popleft() for _ in range(min(_BATCH, len(ordered)))]
         limit = left = min(limit_bytes, allowed)
-        pieces = link.stream(
-            protocol.FetchFiles(paths=batch, limit=limit), protocol.FileHead, protocol.FileData
-        )
+        wanted_files = protocol.FetchFiles(paths=batch, limit=limit)
+        pieces = link.stream(wanted_files, protocol.FileHead, protocol.FileData, end=end)
         again: list[bytes] = []
         for wanted in batch:
             head = _head(pieces, wanted)

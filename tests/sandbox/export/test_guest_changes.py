@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -436,3 +437,37 @@ def test_one_change_that_is_kept_silent_hides_no_other(copy: Copy) -> None:
 
     with guest(script) as link:
         assert b"d/x" in from_guest(link, lambda: copy.manifest).candidates
+
+
+def test_walks_that_each_take_their_time_end_at_the_bound_of_all() -> None:
+    """A liar names any number of new directories, and each is asked for by itself."""
+    names = [b"d%d" % number for number in range(2000)]
+
+    def drip(request: HostRequest, number: int) -> Iterator[bytes]:
+        assert isinstance(request, WalkTree)
+        root = ChangedFolder(path=b"", names=[] if request.start else names)
+        if request.start:
+            threading.Event().wait(0.01)
+        yield said(number, TreeChanges(files=[], folders=[root]))
+        yield said(number, Done())
+
+    with guest(drip) as link:
+        link._stream_timeout_s = 0.5
+        with pytest.raises(SandboxLost, match="does not answer"):
+            from_guest(link, manifest)
+
+
+def test_files_that_each_take_their_time_end_at_the_bound_of_all(tmp_path: Path) -> None:
+    paths = {b"%d" % number for number in range(200 * 256)}
+
+    def drip(request: HostRequest, number: int) -> Iterator[bytes]:
+        assert isinstance(request, FetchFiles)
+        threading.Event().wait(0.1)
+        for path in request.paths:
+            yield said(number, FileHead(path=path, mode=0, size=0))
+        yield said(number, Done())
+
+    with guest(drip) as link:
+        link._stream_timeout_s = 0.5
+        with pytest.raises(SandboxLost, match="does not answer"):
+            fetch(link, paths, Store(tmp_path / "store"), limit_bytes=LIMIT)
