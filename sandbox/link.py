@@ -64,11 +64,20 @@ _UNTAKEN_BYTES = 32 << 20
 
 
 class _Inbox:
-    """What has come for one request and is not taken yet."""
+    """What has come for one request and is not taken yet: a context manager, while it is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, inboxes: "dict[int, _Inbox]", number: int) -> None:
+        self._inboxes = inboxes
+        self._number = number
         self.answers: deque[tuple[GuestAnswer, int]] = deque()
         self.bytes = 0
+
+    def __enter__(self) -> int:
+        self._inboxes[self._number] = self
+        return self._number
+
+    def __exit__(self, *_: object) -> None:
+        del self._inboxes[self._number]
 
     def put(self, answer: GuestAnswer, size: int) -> bool:
         """False where too much is waiting."""
@@ -80,21 +89,6 @@ class _Inbox:
         answer, size = self.answers.popleft()
         self.bytes -= size
         return answer
-
-
-class _OpenRequest:
-    """A request while it is open: a context manager, written out as each call goes through it."""
-
-    def __init__(self, inboxes: dict[int, _Inbox], number: int) -> None:
-        self._inboxes = inboxes
-        self._number = number
-
-    def __enter__(self) -> int:
-        self._inboxes[self._number] = _Inbox()
-        return self._number
-
-    def __exit__(self, *_: object) -> None:
-        del self._inboxes[self._number]
 
 
 class GuestLink:
@@ -134,9 +128,9 @@ class GuestLink:
 
     # -- requests --------------------------------------------------------------------------
 
-    def request(self) -> "_OpenRequest":
+    def request(self) -> _Inbox:
         """The number of a request to be sent, whose answers are kept meanwhile for `answer_to`."""
-        return _OpenRequest(self._inboxes, next(self._numbers))
+        return _Inbox(self._inboxes, next(self._numbers))
 
     def send(self, request: HostRequest, *, number: int | None = None) -> int:
         """Send a request; gives its number, the next one unless said.
