@@ -150,7 +150,8 @@ class RunRecord:
             raise RecordError(f"{directory / EVENTS} can't be opened: {error.strerror}") from error
         record._events = handle
         try:
-            _lock(handle, run_id)
+            if not lock(handle):
+                raise RecordHeld(run_id, lock_holder(handle))
             with os.fdopen(os.dup(handle), "rb") as lines:
                 chain = read_chain(lines, directory / EVENTS).require()
             os.ftruncate(handle, chain.end)
@@ -245,16 +246,18 @@ def is_held(directory: Path) -> bool:
     return False
 
 
-def _lock(handle: int, run_id: str) -> None:
+def lock(handle: int) -> bool:
+    """Have an open file or folder for this process alone, as long as the process or the handle
+    lives; False: another one has it. Raises OSError."""
     for tries_left in reversed(range(_LOCK_TRIES)):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if not tries_left:
-                raise RecordHeld(run_id, lock_holder(handle)) from error
-            time.sleep(_LOCK_RETRY_S)  # `is_held` may be looking at this moment
+        except BlockingIOError:
+            if tries_left:
+                time.sleep(_LOCK_RETRY_S)  # somebody may be looking who has it at this moment
         else:
-            return
+            return True
+    return False
 
 
 def lock_holder(handle: int) -> int:

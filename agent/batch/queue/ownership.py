@@ -5,16 +5,13 @@ Owns the lock. Refuses to know what is in the folder.
 
 import fcntl
 import os
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import RecordError, UsageError
-from agent.record.store import lock_holder
+from agent.record.store import lock, lock_holder
 from policies.errors import CarryingError
-
-_TRIES, _RETRY_S = 3, 0.01
 
 
 class BatchHeld(CarryingError, UsageError):
@@ -47,24 +44,14 @@ def owned(directory: Path) -> Generator[None]:
     except OSError as error:
         raise RecordError(f"{directory} can't be made: {error.strerror}") from error
     try:
-        _lock(handle, directory)
+        try:
+            if not lock(handle):
+                raise BatchHeld(directory, lock_holder(handle))
+        except OSError as error:
+            raise RecordError(f"{directory} can't be locked: {error.strerror}") from error
         yield
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, directory: Path) -> None:
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if not tries_left:
-                raise BatchHeld(directory, lock_holder(handle)) from error
-            time.sleep(_RETRY_S)  # `owner_of` may be looking at this moment
-        except OSError as error:
-            raise RecordError(f"{directory} can't be locked: {error.strerror}") from error
-        else:
-            return
 
 
 def owner_of(directory: Path) -> int | None:
