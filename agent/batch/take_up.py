@@ -134,10 +134,10 @@ def _of_record(
     try:
         box = _reopened(taken, order, leftovers.engine)
     except ContainerGone:
+        taken.record.write_summary(taken.summary.json_object())
         if past.state.exported is None:
             return None
         leftovers.remove(order.run_id)
-        taken.record.write_summary(taken.summary.json_object())
         return taken.summary
     if box is None:
         return None

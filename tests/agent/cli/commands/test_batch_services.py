@@ -14,6 +14,9 @@ import pytest
 
 from command_line.running import SCRIPT, WAIT_S, Shell
 from fakes.services import SERVICES, ProviderService
+from sandbox import supply
+from sandbox.engine.docker import Engine
+from sandbox.engine.values import LABEL_DEADLINE
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
 from standins.exchange.server import Exchange
 
@@ -86,9 +89,12 @@ class Batch:
         return [json.loads(line) for line in lines]
 
     @property
+    def runs(self) -> Path:
+        return self._scratch / "out/runs"
+
+    @property
     def begun(self) -> bool:
-        runs: Path = self._scratch / "out/runs"
-        return runs.is_dir() and any(runs.iterdir())
+        return self.runs.is_dir() and any(self.runs.iterdir())
 
 
 @pytest.fixture
@@ -158,17 +164,7 @@ def test_what_was_in_flight_when_a_batch_was_killed_counts_as_spent(
     service: Service, batch: Batch
 ) -> None:
     prices = ("--prices", str(batch.prices))
-    service.api.instead = lambda: Break(How.HANG, before=None)
-    # One answer may cost all of it, so that one call is made.
-    going = batch.begin("--usd", "0.05", *prices)
-    late = time.monotonic() + WAIT_S
-    while not service.api.requests:
-        assert going.poll() is None
-        assert time.monotonic() < late
-        time.sleep(0.01)
-    going.kill()
-    going.communicate()
-    asked = len(service.api.requests)
+    asked = killed_in_a_call(service, batch)
     service.api.instead = lambda: answer("Done.")
     spent = []
     for _ in range(2):
@@ -180,6 +176,43 @@ def test_what_was_in_flight_when_a_batch_was_killed_counts_as_spent(
     assert spent[0] > 0.04
     code, said = batch.run("--usd", "5", *prices)
     assert code == 0, said
+
+
+@pytest.mark.usefixtures("image")
+def test_what_was_in_flight_stays_spent_where_the_container_is_gone(
+    service: Service, batch: Batch, engine: Engine
+) -> None:
+    asked = killed_in_a_call(service, batch)
+    (run,) = [run for run in batch.runs.iterdir() if b"call_reserved" in run_record(run)]
+    for row in engine.containers(LABEL_DEADLINE):
+        if supply.run_of(row.labels, row.name) == run.name:
+            engine.remove(row.id)
+    service.api.instead = lambda: answer("Done.")
+    for _ in range(2):
+        code, said = batch.run("--usd", "0.05", "--prices", str(batch.prices))
+        assert code == 1, said
+        assert len(service.api.requests) == asked
+
+
+def run_record(run: Path) -> bytes:
+    record = run / "events.jsonl"
+    return record.read_bytes() if record.exists() else b""
+
+
+def killed_in_a_call(service: Service, batch: Batch) -> int:
+    """A batch whose process was killed while an answer was awaited that may cost all of its budget;
+    gives how many requests it made."""
+    service.api.instead = lambda: Break(How.HANG, before=None)
+    # One answer may cost all of it, so that one call is made.
+    going = batch.begin("--usd", "0.05", "--prices", str(batch.prices))
+    late = time.monotonic() + WAIT_S
+    while not service.api.requests:
+        assert going.poll() is None
+        assert time.monotonic() < late
+        time.sleep(0.01)
+    going.kill()
+    going.communicate()
+    return len(service.api.requests)
 
 
 @pytest.mark.usefixtures("image")
