@@ -146,8 +146,8 @@ class TreeWalk:
 
     def _backquoted(self, node: Node, place: _WalkPlace) -> bool:
         """Is it in backquotes, with others or escapes within? Then it is read as bash would."""
-        text = self._text(node)
-        if text[:1] != b"`" or (b"\\" not in text and text.count(b"`") == 2):
+        text = self._text(node) if self._source.startswith(b"`", node.start_byte) else b"``"
+        if b"\\" not in text and text.count(b"`") == 2:
             return False
         from policies.shell.heredoc import unescaped  # noqa: PLC0415 - for few texts
 
@@ -175,14 +175,14 @@ class TreeWalk:
         kind = node.type
         if kind not in _GROUPS and kind not in _CONDITIONAL and kind not in _QUOTES_ARE_TEXT:
             return place
-        text = self._text(node)
-        quotes = place.quotes_are_text or kind in _QUOTES_ARE_TEXT or text.startswith(b"((")
+        start = self._source[node.start_byte : node.start_byte + 2]
+        quotes = place.quotes_are_text or kind in _QUOTES_ARE_TEXT or start == b"(("
         return _WalkPlace(
             depth=place.depth + (kind in _GROUPS or kind == "function_definition"),
             scope_end=node.end_byte if kind in _OWN_SHELL else place.scope_end,
             certain=(place.certain or kind in _OWN_SHELL) and kind not in _CONDITIONAL,
             quotes_are_text=quotes and kind not in _OWN_SHELL,
-            one_line=kind == "test_command" and not text.startswith(b"[["),
+            one_line=kind == "test_command" and start != b"[[",
         )
 
     def _text(self, node: Node) -> bytes:
