@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _EVERY_S = 1.0
+_AT_ONCE = 200
+"""Lines in all that are told at once: what runs may print the sign of a command too."""
 _SHOWN = 100
 _KEPT_LINES = 40
 _LINE = 400
@@ -27,6 +29,7 @@ class SetupOutput:
         self._hide = hide
         self._clock = clock
         self._next_s = 0.0
+        self._at_once = _AT_ONCE
         self._open = b""
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
 
@@ -48,7 +51,9 @@ class SetupOutput:
             return
         self._lines.append(line)
         now_s = self._clock()
-        if line.startswith("## ") or now_s >= self._next_s:
+        if begins := self._at_once > 0 and line.startswith("## "):
+            self._at_once -= 1
+        if begins or now_s >= self._next_s:
             self._next_s = now_s + _EVERY_S
             self._on_progress(f"set-up: {line.removeprefix('## ')[:_SHOWN]}")
 

@@ -420,6 +420,14 @@ def test_a_proxy_that_dies_in_the_middle_is_said(setups: Setups) -> None:
     assert proxies[0].id not in {row.id for row in setups.engine.containers(LABEL_PROXY)}
 
 
+def test_a_proxy_that_never_starts_is_said_with_its_words(setups: Setups) -> None:
+    broken = f"{uuid.uuid4().hex}.example\nacl broken port 99999"  # no policy file can say so
+    said = setups.refused("exit 3", network=(broken,)).splitlines()
+    words = said[said.index("set-up's proxy does not start (it ended with 1); its last words:") :]
+    assert any("FATAL: Bungled" in row for row in words)
+    assert any("acl broken port 99999" in row for row in words)
+
+
 def test_a_registry_that_is_down_is_said(setups: Setups) -> None:
     name = f"{uuid.uuid4().hex}.example"
     (setups.workspace / "probe.py").write_text(

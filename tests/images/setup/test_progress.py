@@ -32,6 +32,14 @@ def test_what_a_command_prints_is_told_once_a_second_and_a_command_at_once() -> 
     assert told == ["set-up: line 0", "set-up: next"]
 
 
+def test_who_prints_the_sign_of_a_command_again_and_again_fills_no_terminal() -> None:
+    told: list[str] = []
+    out = _output(told, every_s=0)
+    out(b"## pip install x\n" + b"## loud\n" * 10_000)
+    assert told[0] == "set-up: pip install x"
+    assert len(told) < 300
+
+
 def test_nothing_reaches_a_terminal_but_text() -> None:
     told: list[str] = []
     out = _output(told)
