@@ -40,23 +40,30 @@ def spent_of(directory: Path) -> BudgetSpent:
     return state.spent.settled()
 
 
+def used_in(directory: Path) -> dict[str, object]:
+    """What a run has used by its record, as fields of its attempt's row."""
+    spent = spent_of(directory)
+    return {
+        "input_tokens": spent.used.all_input,
+        "output_tokens": spent.used.output_tokens,
+        "usd": spent.usd,
+    }
+
+
 def abandoned(one: QueuedAttempt, directory: Path) -> AttemptResult:
     """The row of a run whose task is not in the file any more: what it used counts all the same.
 
     Args:
         directory: the batch's folder.
     """
-    spent = spent_of(runs_directory(directory) / (one.run_id or ""))
-    return AttemptResult(
+    row = AttemptResult(
         task_id=one.task_id,
         attempt=one.attempt,
         run_id=one.run_id,
         outcome=str(AttemptState.STOPPED),
         detail="its task is not in the file any more",
-        input_tokens=spent.used.all_input,
-        output_tokens=spent.used.output_tokens,
-        usd=spent.usd,
     )
+    return row.replaced(used_in(runs_directory(directory) / (one.run_id or "")))
 
 
 def reviewer_of(order: AttemptOrder, services: WorkerServices) -> Reviewer | None:

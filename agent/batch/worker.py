@@ -12,7 +12,7 @@ from agent.batch import failure
 from agent.batch.attempt import AttemptResult
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.results.rows import attempt_row
-from agent.batch.take_up import reviewer_of, taken_up
+from agent.batch.take_up import reviewer_of, taken_up, used_in
 from agent.batch.workspace import workspace_of
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
@@ -67,23 +67,25 @@ def not_done(order: AttemptOrder, error: Exception) -> AttemptEnd:
 
 
 def not_begun(order: AttemptOrder, why: str) -> AttemptResult:
-    """The row of an attempt that came to no run."""
-    begun = (runs_directory(order.directory) / order.run_id).is_dir()
-    return AttemptResult(
+    """The row of an attempt that came to no run, or to none that ended; what it used counts."""
+    run = runs_directory(order.directory) / order.run_id
+    row = AttemptResult(
         task_id=order.task.id,
         attempt=order.attempt,
-        run_id=order.run_id if begun else None,
+        run_id=None,
         outcome=NOT_BEGUN,
         detail=why,
         model=order.model,
     )
+    return row.replaced({"run_id": order.run_id, **used_in(run)}) if run.is_dir() else row
 
 
 def _void(order: AttemptOrder) -> AttemptResult:
     """The row of a run that could not be gone on with: what it used counts."""
     run = runs_directory(order.directory) / order.run_id
     try:
-        return attempt_row(order.task, order.attempt, order.directory, run)
+        row = attempt_row(order.task, order.attempt, order.directory, run)
+        return row.replaced(used_in(run))
     except RecordError:
         return not_begun(order, "its record can't be read")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.batch.failure import NO_ENGINE
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.plan import fitted, lacking, narrowed
 from agent.batch.task import ImageWorkspace, TaskBudget, TaskLimits
@@ -16,13 +17,16 @@ from agent.batch.worker import perform
 from agent.conversation.shared_budget import SharedBudget
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job, OnProgress
+from agent.models.interface import Usage
 from agent.observe.otlp import TelemetrySettings
+from agent.record.events.conversation import CallReserved
 from agent.record.journal import unseen
 from agent.tools.sandbox_protocol import SandboxProtocol
 from fakes.batches import a_task, an_order
 from fakes.box import TmpBox
 from fakes.collector import Collector
 from fakes.model import saying
+from fakes.records import run_started, written_record
 from policies.policy import Policy
 from sandbox.errors import EngineUnavailable, ImageUnusable, SandboxError
 
@@ -41,6 +45,7 @@ class AWorker:
         self.before_open: Callable[[], None] = lambda: None
         self.budget: SharedBudget | None = None
         self.telemetry: TelemetrySettings | None = None
+        self.environ: dict[str, str] = {}
 
     def order(self, *turns: object, **changes: object) -> AttemptOrder:
         model = saying(self.directory / "script.yaml", *turns)
@@ -50,7 +55,7 @@ class AWorker:
         return perform(
             order,
             WorkerServices(
-                environ={},
+                environ=self.environ,
                 known_secrets=("0123456789-secret",),
                 open_box=self._open,
                 budget=self.budget,
@@ -129,6 +134,16 @@ def test_a_run_directory_that_stands_already_is_not_written_to(worker: AWorker) 
     end = worker.perform(order)
     assert end.result.error_kind == "environment"
     assert list(outside.iterdir()) == []
+
+
+def test_what_a_run_used_that_can_not_be_taken_up_counts(worker: AWorker) -> None:
+    """Another run is begun in its place: this row is the last that is said of it."""
+    call = CallReserved(used=Usage(input_tokens=7, output_tokens=9), usd=2.5)
+    written_record(worker.directory, run_started(), call)
+    worker.environ["DOCKER_HOST"] = "unix:///nowhere"
+    end = worker.perform(worker.order(DONE, run_id="r", take_up=True))
+    assert (end.failure, end.result.run_id) == (NO_ENGINE, "r")
+    assert (end.result.usd, end.result.input_tokens, end.result.output_tokens) == (2.5, 7, 9)
 
 
 def test_a_defect_of_ours_is_a_value_too(worker: AWorker, monkeypatch: pytest.MonkeyPatch) -> None:
