@@ -24,7 +24,7 @@ def test_without_a_root_it_says_what_to_name(moonpool: Shell) -> None:
         (("--root", "image:x"), "no folder by an absolute path"),
         (("--root", ".", "-p", "none"), "none"),
         (("--root", ".", "--ceiling", "none.yaml"), "none.yaml"),
-        (("--root", ".", "--idle", "soon"), "--idle soon: expected a duration"),
+        (("--root", ".", "--idle", "soon"), "'--idle': expected a duration"),
         (("--root", ".", "--sandboxes", "0"), "0 is less than 1"),
         (("--root", ".", "-p", "default", "-p", "own.yaml"), "both called default: rename one"),
     ],
