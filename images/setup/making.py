@@ -91,6 +91,9 @@ class SetupMaker:
                 except SetupFailed:
                     stays = True  # for a look
                     raise
+                if way_out.proxy:
+                    for line in _failed_requests(way_out.proxy):
+                        self._on_progress(secrets.hidden(f"set-up: {line}", self._secrets))
                 ended = beside.submit(way.pop_all().close)
                 self._on_progress("set-up: looking through what it made")
                 keep(
@@ -187,12 +190,17 @@ class SetupMaker:
         return SetupFailed(secrets.hidden("\n".join(lines), self._secrets))
 
 
-def _words_of(proxy: RunningProxy) -> Iterator[str]:
-    """What did not come through a proxy, and whether it is that itself."""
+def _failed_requests(proxy: RunningProxy) -> Iterator[str]:
+    """What did not come through a proxy."""
     for name, words in _FAILED_REQUESTS.items():
         if rows := proxy.failed(name):
             yield words
             yield from (f"  {row}" for row in rows)
+
+
+def _words_of(proxy: RunningProxy) -> Iterator[str]:
+    """The same, and whether it is the proxy itself."""
+    yield from _failed_requests(proxy)
     try:
         proxy.await_answer()
     except SandboxError as error:

@@ -326,6 +326,20 @@ def test_a_secret_in_what_the_proxy_refused_is_not_shown(setups: Setups) -> None
     assert SECRET not in str(caught.value)
 
 
+def test_what_the_proxy_refused_is_told_of_a_set_up_that_succeeds_too(setups: Setups) -> None:
+    (setups.workspace / "probe.py").write_text(
+        "import os, urllib.error, urllib.request\n"
+        "try: urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
+        "except urllib.error.HTTPError as error: assert error.code == 403\n"
+    )
+    policy = setups.policy(
+        "python3 probe.py", inputs=("probe.py",), network=("a.example",), secrets=("TOKEN",)
+    )
+    setups.make(policy, {"TOKEN": SECRET})
+    assert "set-up:   GET http://b.example/[TOKEN]" in setups.told
+    assert not any(SECRET in line for line in setups.told)
+
+
 def test_its_way_out_goes_with_it(setups: Setups, engine: Engine) -> None:
     ways: list[str] = []
 
