@@ -38,7 +38,7 @@ class GuestCommands:
         self.loop = loop
         self.send = send
         self.shell = shellstate.ShellState(config.workspace, config.environment)
-        self.spawner = Spawner(config, self.shell)
+        self.spawner = Spawner(config, self.shell, self._end_kept)
         self.running: dict[int, RunningCommand] = {}  # by pid
         self.background: dict[int, RunningCommand] = {}  # by number
         self.kept: set[int] = set()
@@ -223,14 +223,15 @@ class GuestCommands:
         running = {command.pid for command in self.running.values()}
         self.kept = set(processes.unattached(processes.others(self.aside), running))
 
-    def _end_kept(self) -> None:
-        """End what may go on, as there is no room for more processes."""
-        self.kept = set()
+    def _end_kept(self) -> bool:
+        """End what may go on, as there is no room for more processes; False where nothing may."""
+        kept, self.kept = self.kept, set()
         running = {command.pid for command in self.running.values()}
-        if running:
+        if kept and running:
             processes.end_unattached(running, self.reap, self.aside)
-        else:
+        elif kept:
             self.kill_all()
+        return bool(kept)
 
     def kill_all(self) -> int:
         """Kill every process but the guest; gives the number."""

@@ -14,6 +14,7 @@ from sandbox.guest.protocol import SCRATCH, background_output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from sandbox.guest.loop import GuestConfig
@@ -43,7 +44,11 @@ class NoDirectory(OSError):
 class Spawner:
     """Starts commands in one shell's state."""
 
-    def __init__(self, config: GuestConfig, shell: ShellState) -> None:
+    def __init__(
+        self, config: GuestConfig, shell: ShellState, make_room: Callable[[], bool]
+    ) -> None:
+        """`make_room`: ends what may go on without its command; False where there is nothing."""
+        self._make_room = make_room
         self._shell = shell
         self._keep_bytes = config.keep_bytes
         self._oom_adjust = config.oom_adjust
@@ -167,8 +172,9 @@ class Spawner:
         if self._oom_adjust >= 0:
             os.pwrite(self._oom_adjust, b"800", 0)
         umask = os.umask(shell.umask)
-        try:
-            command.pid = os.posix_spawn(
+
+        def begin() -> int:
+            return os.posix_spawn(
                 program,
                 argv,
                 {**shell.environment, **own} if own else shell.environment,
@@ -177,6 +183,14 @@ class Spawner:
                 setsigmask=(),
                 setsigdef=_DEFAULT_SIGNALS,
             )
+
+        try:
+            try:
+                command.pid = begin()
+            except BlockingIOError:  # no further process may be
+                if not self._make_room():
+                    raise
+                command.pid = begin()
         finally:
             os.umask(umask)
             if self._oom_adjust >= 0:

@@ -173,8 +173,8 @@ class _Opening:
         remembered, known = recalled, recalled.snapshot
 
         def look() -> tuple[Scan | None, bool]:
-            walk = self.supply.walk(self.source) if remembered.walk or remembered.racy else ""
-            if walk and walk == remembered.walk:
+            walk = self.supply.walk(self.source) if remembered.walk else ""
+            if remembered.is_shown_by(walk):
                 return None, True
             looked = workspace_source.after_walk(walk, self.supply.look(self.source))
             same = snapshot.unchanged(looked, remembered)

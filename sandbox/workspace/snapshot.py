@@ -75,7 +75,11 @@ class RememberedCopy(NamedTuple):
     """Blobs of the files that were young then, by path."""
     snapshot: Snapshot
     walk: str
-    """As `Scan.walk`, where no file was young."""
+    """As `Scan.walk`."""
+
+    def is_shown_by(self, walk: str) -> bool:
+        """Whether a walk of now tells that nothing changed; of young files it can't."""
+        return bool(walk) and walk == self.walk and not self.racy
 
 
 class SnapshotMemory:
@@ -124,7 +128,7 @@ class SnapshotMemory:
         record = {
             "fingerprint": looked.fingerprint,
             "racy": racy,
-            "walk": _trusted_walk(looked),
+            "walk": looked.walk,
             "key": snapshot.key,
             "left_out": [
                 [os.fsdecode(item.path), item.reason, item.kind] for item in snapshot.left_out
@@ -143,12 +147,8 @@ class SnapshotMemory:
             if remembered.racy == record["racy"] and looked.fingerprint == record["fingerprint"]:
                 young = set(map(os.fsdecode, looked.racy))
                 racy = {path: blob for path, blob in remembered.racy.items() if path in young}
-                record |= {"racy": racy, "walk": _trusted_walk(looked)}
+                record |= {"racy": racy, "walk": looked.walk}
                 cache.keep(self._file, json.dumps(record).encode())
-
-
-def _trusted_walk(looked: Scan) -> str:
-    return "" if looked.racy else looked.walk
 
 
 def unchanged(looked: Scan, remembered: RememberedCopy) -> bool:

@@ -201,3 +201,31 @@ def test_what_goes_on_and_takes_all_processes_ends_with_the_next_command(
     while box.run_program(["sh", "-c", "(pgrep -c bash)"]).stdout != b"0\n":
         assert time.monotonic() < until
     assert box.run_program(["sh", "-c", "(echo still)"]).stdout == b"still\n"
+
+
+FILLING = """
+import glob, os, time
+first = os.getpid()
+if os.fork():
+    raise SystemExit
+while os.path.exists(f"/proc/{first}"):
+    time.sleep(0.01)
+while len(glob.glob("/proc/[0-9]*/task/*")) < 64:
+    if os.fork() == 0:
+        time.sleep(300)
+open("full", "w").close()
+time.sleep(300)
+"""
+
+
+def test_what_goes_on_and_holds_every_process_there_may_be_makes_room_for_a_command(
+    open_box: Callable[..., Sandbox],
+) -> None:
+    policy = load("default")
+    box = open_box(replace(policy, limits=replace(policy.limits, pids=64)))
+    filling = ["python3", "-c", FILLING]
+    assert box.run_program(filling, leftovers=Leftovers.KEEP).exit_code == 0
+    until = time.monotonic() + 60
+    while b"full" not in {entry.name for entry in box.list_dir().entries}:
+        assert time.monotonic() < until
+    assert box.run_program(["echo", "still"]).stdout == b"still\n"
