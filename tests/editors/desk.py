@@ -186,8 +186,8 @@ class Desk:
         try:
             yield client
         finally:
+            client_writer.close()  # first: the client answers what it was asked as it closes
             await client.close()
-            client_writer.close()
             await listening
             await agent.leave()
             await served.close()

@@ -351,9 +351,11 @@ def test_a_service_that_counts_every_other_answer_gets_no_more_than_the_budget(
         "word " * 1500, Call("bash", {"command": f"echo {next(number)}"})
     )
     budget = SharedBudget(usd=4.0)
-    granted = granted_by_sixteen(service, run, budget, max_tokens=2000)
+    longest = 2000
+    granted = granted_by_sixteen(service, run, budget, max_tokens=longest)
     assert 1.0 < granted * 50 / 1_000_000 <= 4.0
-    assert budget.spent.usd <= 4.0
+    # What it says of its input may be a little more than what was set aside for that.
+    assert budget.spent.usd <= 4.0 + longest * 50 / 1_000_000
 
 
 def granted_by_sixteen(
