@@ -63,8 +63,10 @@ def egress(
     owner: str,
     environ: Mapping[str, str],
     on_progress: Callable[[str], None],
+    alone: str,
 ) -> Generator[Egress]:
     """The way out that a policy's ``setup.network`` asks for, for as long as it is held.
+    `alone`: as for `proxy.lease`.
 
     Raises:
         SandboxError: a word can't be told, a registry can't be reached so, or no proxy starts.
@@ -88,6 +90,7 @@ def egress(
     with proxy.lease(
         engine, allowed,
         time_s=policy.limits.time_s, owner=owner, environ=environ, on_progress=on_progress,
+        alone=alone,
     ) as running:  # fmt: skip
         yield Egress(variables=variables, files=files, proxy=running)
 

@@ -44,6 +44,8 @@ _FAILED_REQUESTS = {
     "refused": "the proxy refused what setup.network does not list, or asks without TLS:",
     "unanswered": "the proxy may reach these and got no answer (down, or no such name):",
 }
+_TOLD = 20
+"""How many requests of a kind: who makes a hundred is not to push all else off the screen."""
 _OUTLIVES_S = 60
 """How much later the container ends itself where nobody else does."""
 _KEPT_S = 3600
@@ -80,6 +82,7 @@ class SetupMaker:
             way_out = way.enter_context(egress(
                 self._engine, self._below, self._policy,
                 owner=self._owner, environ=self._environ, on_progress=self._on_progress,
+                alone=ref if self._secrets else "",
             ))  # fmt: skip
             spec = self._spec(way_out, ref)
             container = job.create(self._engine, spec)
@@ -195,7 +198,9 @@ def _failed_requests(proxy: RunningProxy) -> Iterator[str]:
     for name, words in _FAILED_REQUESTS.items():
         if rows := proxy.failed(name):
             yield words
-            yield from (f"  {row}" for row in rows)
+            yield from (f"  {row}" for row in rows[:_TOLD])
+            if len(rows) > _TOLD:
+                yield f"  and {len(rows) - _TOLD} more"
 
 
 def _words_of(proxy: RunningProxy) -> Iterator[str]:

@@ -101,8 +101,12 @@ def lease(
     owner: str,
     environ: Mapping[str, str],
     on_progress: Callable[[str], None],
+    alone: str = "",
 ) -> Generator[RunningProxy]:
     """A proxy that lets through what is allowed and nothing else, for so long at least.
+
+    It is shared by all that allow the same at once. `alone` names what shares it with nothing else:
+    what a proxy refused is told to all who have it, with what stood in the requests.
 
     It starts while the caller goes on, and answers a moment later. Its volume stays where another
     container has it: whoever removes that one removes the volume.
@@ -110,7 +114,7 @@ def lease(
     image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
     folder = cache_directory() / "proxies"  # those who lock elsewhere have a proxy of their own
-    key = hashlib.sha256(f"{image}\0{owner}\0{folder}\0{text}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{image}\0{owner}\0{folder}\0{alone}\0{text}".encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / f"{key}.lock").open("ab") as lock, (folder / f"{key}.start").open("ab") as gate:
         try:

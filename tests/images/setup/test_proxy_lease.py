@@ -33,11 +33,12 @@ with lease(Engine.connect(os.environ), AllowedHosts(names=("a.example",)), time_
 
 
 def _lease(
-    engine: Engine, time_s: float = 60, *, allowed: AllowedHosts = ALLOWED
+    engine: Engine, time_s: float = 60, *, allowed: AllowedHosts = ALLOWED, alone: str = ""
 ) -> AbstractContextManager[RunningProxy]:
     return lease(
-        engine, allowed, time_s=time_s, owner=OWNER, environ=os.environ, on_progress=lambda _: None
-    )
+        engine, allowed, time_s=time_s, owner=OWNER, environ=os.environ,
+        on_progress=lambda _: None, alone=alone,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,13 @@ def test_those_who_need_the_same_share_one_and_the_last_ends_it(engine: Engine) 
     assert _standing(engine, one) == (False, False)
     assert one.ended() == "its container was removed"
     assert one.failed("refused") == ()
+
+
+def test_one_that_is_to_be_alone_is_shared_with_nothing_else(engine: Engine) -> None:
+    with _lease(engine) as shared, _lease(engine, alone="a") as one, _lease(engine, alone="b") as b:
+        assert len({shared.container, one.container, b.container}) == 3
+        with _lease(engine, alone="a") as same:
+            assert same == one
 
 
 def test_one_that_was_killed_is_not_used_again(engine: Engine) -> None:
