@@ -196,7 +196,7 @@ def test_what_goes_on_and_takes_all_processes_ends_with_the_next_command(
     policy = load("default")
     box = open_box(replace(policy, limits=replace(policy.limits, pids=64)))
     bomb = ["bash", "-c", ":(){ :|:& };:"]
-    assert box.run_program(bomb, leftovers=Leftovers.KEEP, timeout_s=20).exit_code == 0
+    box.run_program(bomb, leftovers=Leftovers.KEEP, timeout_s=20)  # it may find no room itself
     until = time.monotonic() + 60
     while box.run_program(["sh", "-c", "(pgrep -c bash)"]).stdout != b"0\n":
         assert time.monotonic() < until
