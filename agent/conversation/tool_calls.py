@@ -23,8 +23,8 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import OutputPiece
 from agent.record.events.wording import call_in_words
-from agent.record.images import ImageStore
 from agent.record.journal import Journal
+from agent.record.kept import ImageStore
 from agent.tools import registry
 from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol

@@ -85,7 +85,7 @@ class Run:
     def _converse(self, beginning: RunStarted | Resumed | Forked) -> Conversation:
         setup, emit = self._setup, self.journal.emit
         if setup.job.instructions.skills.skills:
-            from agent.record.skills import keep_skills  # noqa: PLC0415 - few runs have some
+            from agent.record.kept import keep_skills  # noqa: PLC0415 - few runs have some
 
             keep_skills(setup.record.directory, setup.job.instructions.skills)
         emit(beginning)

@@ -23,8 +23,8 @@ from agent.models.interface import Model
 from agent.models.open_model import DEFAULT_MAX_TOKENS
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.lifecycle import Forked, ForkedFrom, Resumed, RunStarted
-from agent.record.images import ImageStore
 from agent.record.journal import Journal, Show
+from agent.record.kept import ImageStore
 from agent.record.outcome import Conversation, Outcome
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol

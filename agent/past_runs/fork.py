@@ -49,7 +49,7 @@ from agent.record.events.workspace import (
     VerificationEnded,
     WorkspaceRestored,
 )
-from agent.record.images import ImageStore
+from agent.record.kept import ImageStore
 from agent.record.reader import RecordLine
 from agent.record.state.conversation import Recall, nothing_kept
 from agent.record.state.run import entries_of

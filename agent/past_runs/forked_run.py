@@ -20,7 +20,7 @@ from agent.models.interface import Model
 from agent.past_runs.fork import Fork, keep_images, keep_steps, mark_of
 from agent.past_runs.resume import recorded_instructions, recorded_policy, remembered_of
 from agent.record.events.lifecycle import Forked, RunStarted, SandboxReady
-from agent.record.images import ImageStore, recall
+from agent.record.kept import ImageStore, recall
 from agent.record.reader import RecordLine, read_record
 from agent.record.state.run import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord

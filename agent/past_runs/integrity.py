@@ -19,9 +19,9 @@ from agent.config.instructions import Skill
 from agent.errors import RecordError
 from agent.past_runs.fork import contents_of
 from agent.record.events.workspace import Exported
+from agent.record.kept import kept_skills
 from agent.record.reader import ReadRecord, read_record
 from agent.record.runs import run_in
-from agent.record.skills import kept_skills
 from agent.record.state.run import RunState, fold
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, REPORT, STEPS
 from agent.record.summary import summary_of

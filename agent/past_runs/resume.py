@@ -15,9 +15,8 @@ from agent.errors import ModelError, RecordError, UsageError
 from agent.lifecycle.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
 from agent.record.events.lifecycle import RunStarted, SandboxReady
-from agent.record.images import recall
+from agent.record.kept import kept_skills, recall
 from agent.record.reader import lines_of
-from agent.record.skills import kept_skills
 from agent.record.store import IMAGES, RunRecord
 from agent.record.summary import RunSummary, summary_of
 from policies.errors import PolicyError

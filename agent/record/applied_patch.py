@@ -10,7 +10,6 @@ Beside a run's record. Owns these three and what is left to apply of a later pat
 import contextlib
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 from agent.errors import RecordError
@@ -18,8 +17,6 @@ from agent.record.events.workspace import PatchApplied
 from policies.frozen import dataclass
 from sandbox.cache import write_atomically
 from sandbox.errors import PatchError
-from sandbox.patch import baseline
-from sandbox.patch.selection import patch_since
 
 APPLIED = "applied"
 _PATCH = "patch.diff"
@@ -58,6 +55,10 @@ class AppliedPatch:
         before = self.patch
         if not before or before == now:
             return b"" if before else now
+        # What a chat alone needs is loaded there: the end of every run looks here.
+        from sandbox.patch import baseline  # noqa: PLC0415
+        from sandbox.patch.selection import patch_since  # noqa: PLC0415
+
         kept = [baseline.load(self.directory / _OLD), baseline.load(old) if now else None]
         if kept[0] is None or (now and kept[1] is None):
             raise PatchError(
@@ -72,6 +73,8 @@ class AppliedPatch:
         Raises:
             RecordError: that can't be written.
         """
+        import shutil  # noqa: PLC0415 - as above
+
         try:
             self.directory.mkdir(mode=0o700, exist_ok=True)
             shutil.rmtree(self.directory / _OLD, ignore_errors=True)

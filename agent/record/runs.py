@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from agent.errors import RecordError, UsageError
 from agent.record import outcome as outcomes
@@ -22,9 +23,10 @@ from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
-from sandbox.patch import baseline
-from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import INDEX_PATCH
+
+if TYPE_CHECKING:
+    from sandbox.patch.baseline import Baseline
 
 LAST = "last"
 _LARGEST_SUMMARY = 64 << 20
@@ -256,7 +258,7 @@ def delivered_of(run: RecordedRun) -> bytes:
     return _checked(run, name, run.summary.patch_sha256)
 
 
-def baseline_of(run: RecordedRun, *, stored: bool = False) -> Baseline:
+def baseline_of(run: RecordedRun, *, stored: bool = False) -> "Baseline":
     """What the run's patch was made against, to merge it by.
 
     Args:
@@ -266,6 +268,8 @@ def baseline_of(run: RecordedRun, *, stored: bool = False) -> Baseline:
         UsageError: the run kept no old files.
         PatchError: they are damaged.
     """
+    from sandbox.patch import baseline  # noqa: PLC0415 - for a merge only
+
     other = stored and run.summary.index_patch_sha256 is not None
     form = baseline.STORED if other else baseline.WORKTREE
     found = baseline.load(run.directory / BASELINE, form)

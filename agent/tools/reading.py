@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.models import image_header
 from agent.models.interface import Image
 from agent.tools.interface import Arguments, Path, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
@@ -53,14 +52,20 @@ def read(arguments: ReadArguments, sandbox: SandboxProtocol, context: ToolContex
     first = next(pieces, b"")
     if not first:
         return ToolAnswer(text=f"{arguments.path} is empty (0 bytes).", brief="empty")
-    if image_header.image_header_of(first) is not None:
-        return _image(arguments.path, sandbox, context)
-    if b"\0" in first[:_SNIFF_BYTES]:
+    is_binary = b"\0" in first[:_SNIFF_BYTES]
+    if is_binary or not first.isascii():
+        from agent.models.image_header import image_header_of  # noqa: PLC0415 - ASCII is text
+
+        if image_header_of(first) is not None:
+            return _image(arguments.path, sandbox, context)
+    if is_binary:
         return _not_text(arguments.path, first)
     return _Window(arguments, context.output_bytes).show(first, pieces)
 
 
 def _image(path: str, sandbox: SandboxProtocol, context: ToolContext) -> ToolAnswer:
+    from agent.models import image_header  # noqa: PLC0415 - as above
+
     # Read anew and judged by what came now: the file may be another than a moment ago.
     data = sandbox.read_file(path, offset=0, limit=image_header.LARGEST_BYTES + 1)
     data = data[: image_header.LARGEST_BYTES + 1]

@@ -13,8 +13,8 @@ from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.conversation import CallEnded, CallRefused, UserMessageAdded
 from agent.record.events.kinds import Event
-from agent.record.images import ImageStore
 from agent.record.journal import Journal
+from agent.record.kept import ImageStore
 from agent.record.outcome import Conversation
 from agent.record.state.run import RunState
 from fakes.box import TmpBox

@@ -31,7 +31,7 @@ from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
 from agent.record.events.recorded import plain
-from agent.record.images import recall
+from agent.record.kept import recall
 from agent.record.reader import RecordLine, read_record
 from agent.record.store import IMAGES, STEPS, RunRecord, new_run_id, runs_directory
 from agent.untrusted_text import one_line

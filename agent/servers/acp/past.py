@@ -26,7 +26,7 @@ from agent.past_runs.forked_run import Lines, begin, restore
 from agent.record.applied_patch import APPLIED
 from agent.record.events.conversation import UserMessageAdded
 from agent.record.events.lifecycle import RunStarted
-from agent.record.images import recall
+from agent.record.kept import recall
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, all_runs
 from agent.record.store import (

@@ -9,7 +9,7 @@ from agent.config.instructions import OperatorSkills, Skill, SkillFile
 from agent.config.skill_reading import read_skills
 from agent.conversation.prompts import system_prompt
 from agent.errors import RecordError, UsageError
-from agent.record.skills import kept_skills
+from agent.record.kept import kept_skills
 from policies.loading import load
 
 GOOD = "---\nname: notes\ndescription: Write release notes.\n---\nBe brief.\n"

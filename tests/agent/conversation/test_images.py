@@ -33,8 +33,8 @@ from agent.models.interface import (
 from agent.record.events.conversation import CallEnded, ImagesWithdrawn
 from agent.record.events.kinds import Event, Recorded
 from agent.record.events.lifecycle import RunStarted
-from agent.record.images import ImageStore, recall
 from agent.record.journal import Journal
+from agent.record.kept import ImageStore, recall
 from agent.record.outcome import Finished, ModelFailed
 from agent.record.state.conversation import IMAGE_GONE
 from agent.tools import registry

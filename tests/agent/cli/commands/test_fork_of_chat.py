@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.record.images import recall
+from agent.record.kept import recall
 from agent.record.reader import read_record
 from agent.record.state.conversation import ConversationState
 from agent.record.state.run import fold
