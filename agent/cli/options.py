@@ -16,8 +16,6 @@ from agent.cli.arguments import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from agent.preparation.prepare import RunOptions
 
 RUN = argument(
@@ -78,6 +76,7 @@ ACCEPT_RISK = texts(
     help="Let this finding of the export gate pass; may be given again.",
 )
 BECAUSE = text("--because", metavar="TEXT", help="Why what --accept-risk names may pass; kept.")
+MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
 KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
     "--kernel-policy",
     words=("require", "prefer"),
@@ -86,11 +85,10 @@ KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
 OUT = path("-o", "--out", metavar="DIR", help="Copy patch, report, summary and log there.")
 EVENTS_AS_JSON = flag("--json", help="Events as JSON lines; the last is the summary.")
 AS_JSON = flag("--json", help="One JSON object.")
-
-
-def skills_of(given: Given) -> "Path | Literal['none'] | None":
-    """What a command line says of skills."""
-    return "none" if given[NO_SKILLS] else given[SKILLS]
+TO_MODEL = (INSTRUCTIONS, SKILLS, NO_SKILLS, CONTEXT_FILES)
+"""What the model is given beside its task."""
+OF_RISK = (ACCEPT_RISK, KERNEL_POLICY, PRICES)
+"""What the operator takes upon themselves."""
 
 
 def of_run(given: Given, model: str | None) -> "RunOptions":
@@ -109,7 +107,7 @@ def of_run(given: Given, model: str | None) -> "RunOptions":
         reviewer=given[REVIEWER],
         instructions=given[INSTRUCTIONS],
         context_files=given[CONTEXT_FILES],
-        skills=skills_of(given),
+        skills="none" if given[NO_SKILLS] else given[SKILLS],
         prices=given[PRICES],
         accept_risk=given[ACCEPT_RISK],
         kernel_policy=given[KERNEL_POLICY],

@@ -9,20 +9,6 @@ from pathlib import Path
 from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of, lacking
 from agent.batch.task import FolderWorkspace, Task
 from agent.batch.tasks.complaints import Complaints
-from agent.cli.arguments import Given
-from agent.cli.batch.options import DOLLARS
-from agent.cli.options import (
-    ACCEPT_RISK,
-    CEILING,
-    CONTEXT_FILES,
-    INSTRUCTIONS,
-    KERNEL_POLICY,
-    POLICY,
-    PRICES,
-    REVIEWER,
-    SKILLS,
-    skills_of,
-)
 from agent.config.values import Configuration
 from agent.errors import ModelError, UsageError
 from agent.models.pricing import UNKNOWN
@@ -30,19 +16,21 @@ from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
 from agent.preparation.exit_codes import of_outcome
+from agent.preparation.prepare import RunOptions
 from agent.risk.finding import accepted_risks
 from policies.policy import Policy
 from sandbox.workspace.source import NOWHERE
 
 
 def prepared(
-    tasks: Iterable[Task], given: Given, *, model: str | None, directory: Path
+    tasks: Iterable[Task], options: RunOptions, *, directory: Path, in_dollars: bool
 ) -> BatchPlan:
     """The plan of a batch.
 
     Args:
-        model: as ``-m`` names it.
+        options: what the command line says of every run.
         directory: the batch's folder.
+        in_dollars: the batch has a budget in dollars.
 
     Raises:
         UsageError, PolicyError: something can't be used; the message says for which task.
@@ -56,8 +44,9 @@ def prepared(
     }
     for folder in workspace.holding(directory, folders):
         workspace.refuse_inside(directory, folder, "the batch's folder")
+    skills = None if options.skills == "none" else options.skills
     own = [
-        *(configuration.file, given[INSTRUCTIONS], given[SKILLS], environment.skill_directory()),
+        *(configuration.file, options.instructions, skills, environment.skill_directory()),
         *configuration.paths().values(),
     ]
     holding = {place for file in own if file for place in workspace.holding(file, folders)}
@@ -66,34 +55,34 @@ def prepared(
     return BatchPlan(
         directory=directory,
         tasks=known,
-        prepared=_choices(known, given, configuration, model=model, folders=folders),
+        prepared=_choices(known, options, configuration, in_dollars=in_dollars, folders=folders),
         configuration=configuration,
         instructions=model_setup.brief(
-            given[INSTRUCTIONS],
+            options.instructions,
             configuration,
-            context_files=given[CONTEXT_FILES],
+            context_files=options.context_files,
             # In one that holds them they are refused.
             workspace=next(iter(holding), NOWHERE),
-            skills=skills_of(given),
+            skills=options.skills,
             workspaces=folders,
         ),
-        kernel_policy=given[KERNEL_POLICY],
-        accepted_risks=accepted_risks(given[ACCEPT_RISK]),
+        kernel_policy=options.kernel_policy,
+        accepted_risks=accepted_risks(options.accept_risk),
         exit_code=of_outcome,
     )
 
 
 def _choices(
     tasks: Mapping[str, Task],
-    given: Given,
+    options: RunOptions,
     configuration: Configuration,
     *,
-    model: str | None,
+    in_dollars: bool,
     folders: Collection[Path],
 ) -> Mapping[Choices, PreparedChoices]:
     found: dict[Choices, PreparedChoices] = {}
     complaints = Complaints()
-    usual = model_setup.policy_name(given[POLICY], configuration)
+    usual = model_setup.policy_name(options.policy, configuration)
     for task in tasks.values():
         choices = choices_of(task)
         if choices in found:
@@ -102,18 +91,18 @@ def _choices(
         where = f"{task.origin.file}:{task.origin.line}: task {task.id}"
         policy = policy_setup.permit(
             choices.policy or usual,
-            given[CEILING],
+            options.ceiling,
             image=choices.image,
             roots=folders,
-            reviewer=given[REVIEWER],
+            reviewer=options.reviewer,
         )
         try:
             ready = model_setup.ready(
-                choices.model or model,
+                choices.model or options.model,
                 policy,
                 configuration,
-                prices=given[PRICES],
-                batch_usd=given[DOLLARS] is not None,
+                prices=options.prices,
+                batch_usd=in_dollars,
             )
         except (UsageError, ModelError) as error:
             raise UsageError(f"{where}: model: {error}") from error

@@ -7,21 +7,11 @@ from importlib.util import find_spec
 
 from agent.cli import options
 from agent.cli.arguments import Command, Given, Parameter, path, text
-from agent.cli.options import (
-    ACCEPT_RISK,
-    CEILING,
-    CONTEXT_FILES,
-    INSTRUCTIONS,
-    KERNEL_POLICY,
-    POLICY,
-    PRICES,
-)
 from agent.errors import extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import environment, workspace
 from policies.file.scalars import duration_s
 
-MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
 VERIFY = text(
     "--verify",
     metavar="CMD",
@@ -57,7 +47,7 @@ def acp(given: Given) -> int:
     root = given[ROOT]
     code = serve(
         ServerSettings(
-            options=options.of_run(given, given[MODEL]),
+            options=options.of_run(given, given[options.MODEL]),
             verify=given[VERIFY],
             within=None if root is None else workspace.directory(root, "--root"),
             open_box=open_sandbox,
@@ -72,8 +62,8 @@ def acp(given: Given) -> int:
 COMMAND = Command(
     acp,
     (
-        *(POLICY, CEILING, MODEL, VERIFY, ROOT, ASK_TIMEOUT, ACCEPT_RISK, KERNEL_POLICY, PRICES),
-        *(INSTRUCTIONS, CONTEXT_FILES),
+        *(options.POLICY, options.CEILING, options.MODEL, VERIFY, ROOT, ASK_TIMEOUT),
+        *(*options.OF_RISK, options.INSTRUCTIONS, options.CONTEXT_FILES),
     ),
     """
 

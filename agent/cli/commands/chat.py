@@ -11,19 +11,6 @@ from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.slash_commands import HELP
 from agent.cli.chat.voice import ChatVoice
 from agent.cli.controller import Frontend, RunController, may_ask
-from agent.cli.options import (
-    ACCEPT_RISK,
-    CEILING,
-    CONTEXT_FILES,
-    INSTRUCTIONS,
-    KERNEL_POLICY,
-    NO_SKILLS,
-    POLICY,
-    PRICES,
-    REVIEWER,
-    SKILLS,
-    WORKSPACE,
-)
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
@@ -34,7 +21,6 @@ from agent.terminal.progress import Display, Layout
 from agent.terminal.screen import open_screen
 from policies.decision import nobody_to_ask
 
-MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
 VERIFY = text(
     "--verify", metavar="CMD", help="At the end, run this in a fresh container with the patch."
 )
@@ -42,7 +28,7 @@ VERIFY = text(
 
 def chat(given: Given) -> int:
     """Have a chat; gives the exit code."""
-    prepared = prepare(options.of_run(given, given[MODEL]))
+    prepared = prepare(options.of_run(given, given[options.MODEL]))
     with prepared.recorded() as record:
         job = prepared.job(
             record.run_id,
@@ -104,8 +90,8 @@ def _reader(
 COMMAND = Command(
     chat,
     (
-        *(WORKSPACE, POLICY, CEILING, MODEL, VERIFY, REVIEWER, ACCEPT_RISK, KERNEL_POLICY, PRICES),
-        *(INSTRUCTIONS, SKILLS, NO_SKILLS, CONTEXT_FILES),
+        *(options.WORKSPACE, options.POLICY, options.CEILING, options.MODEL, VERIFY),
+        *(options.REVIEWER, *options.OF_RISK, *options.TO_MODEL),
     ),
     """
 

@@ -5,21 +5,6 @@ from functools import partial
 from agent.cli import options
 from agent.cli.arguments import Command, Given, argument, text
 from agent.cli.controller import RunController, make_out, may_ask
-from agent.cli.options import (
-    ACCEPT_RISK,
-    CEILING,
-    CONTEXT_FILES,
-    EVENTS_AS_JSON,
-    INSTRUCTIONS,
-    KERNEL_POLICY,
-    NO_SKILLS,
-    OUT,
-    POLICY,
-    PRICES,
-    REVIEWER,
-    SKILLS,
-    WORKSPACE,
-)
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation.prepare import notices_of, prepare, setup_hint
@@ -42,8 +27,8 @@ def run(given: Given) -> int:
     """Do a run; gives the exit code."""
     if not given[TASK].strip():
         raise UsageError('an empty task: say what to do, as in moonpool run "fix the tests"')
-    prepared = prepare(options.of_run(given, given[MODEL]), first=partial(make_out, given[OUT]))
-    json_lines = given[EVENTS_AS_JSON]
+    json_lines, out = given[options.EVENTS_AS_JSON], given[options.OUT]
+    prepared = prepare(options.of_run(given, given[MODEL]), first=partial(make_out, out))
     with prepared.recorded() as record:
         job = prepared.job(
             record.run_id,
@@ -51,10 +36,8 @@ def run(given: Given) -> int:
             verify=given[VERIFY],
             may_ask=may_ask(json_lines=json_lines),
         )
-        conduct = RunController(
-            record=record, json_lines=json_lines, out=given[OUT], ready=prepared.ready
-        )
-        chosen = given[POLICY] or prepared.configuration.policy
+        conduct = RunController(record=record, json_lines=json_lines, out=out, ready=prepared.ready)
+        chosen = given[options.POLICY] or prepared.configuration.policy
         hint = () if chosen else setup_hint(prepared.root)
         return conduct(
             job, open_sandbox, notices=[*notices_of(prepared.root, prepared.policy), *hint]
@@ -64,8 +47,8 @@ def run(given: Given) -> int:
 COMMAND = Command(
     run,
     (
-        *(TASK, WORKSPACE, POLICY, CEILING, MODEL, OUT, VERIFY, REVIEWER, INSTRUCTIONS, SKILLS),
-        *(NO_SKILLS, CONTEXT_FILES, EVENTS_AS_JSON, ACCEPT_RISK, KERNEL_POLICY, PRICES),
+        *(TASK, options.WORKSPACE, options.POLICY, options.CEILING, MODEL, options.OUT, VERIFY),
+        *(options.REVIEWER, *options.TO_MODEL, options.EVENTS_AS_JSON, *options.OF_RISK),
     ),
     """
 

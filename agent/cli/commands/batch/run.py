@@ -21,7 +21,7 @@ from agent.batch.tasks.reading import TaskList, read_tasks
 from agent.batch.watching.events import BatchEvent, BatchNotice
 from agent.batch.watching.files import ResultFiles
 from agent.batch.watching.tally import Tally
-from agent.cli import tidying
+from agent.cli import options, tidying
 from agent.cli.arguments import Command, Given, Parameter, argument, choice, flag, text
 from agent.cli.batch import signals
 from agent.cli.batch.ending import closing_words, exit_code, summary
@@ -38,19 +38,6 @@ from agent.cli.batch.options import (
 from agent.cli.batch.places import AttemptPlace, place_of
 from agent.cli.batch.preparation import prepared
 from agent.cli.batch.watchers import open_watcher
-from agent.cli.options import (
-    ACCEPT_RISK,
-    CEILING,
-    CONTEXT_FILES,
-    EVENTS_AS_JSON,
-    INSTRUCTIONS,
-    KERNEL_POLICY,
-    NO_SKILLS,
-    POLICY,
-    PRICES,
-    REVIEWER,
-    SKILLS,
-)
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError
 from agent.preparation import environment
@@ -86,7 +73,12 @@ def run(given: Given) -> int:
     due = sum(task.attempts or given[ATTEMPTS] for task in tasks)
     at_once = min(due, given[WORKERS] or due)
     place = place_of(given[ENGINE], given[RAY_ADDRESS], attempts=at_once)
-    plan = prepared(tasks, given, model=given[MODEL], directory=directory)
+    plan = prepared(
+        tasks,
+        options.of_run(given, given[MODEL]),
+        directory=directory,
+        in_dollars=given[DOLLARS] is not None,
+    )
     Engine.connect(environment.environ())  # said once, and not by each task
     with owned(directory):
         store = BatchQueue.open(directory, create=True)
@@ -112,7 +104,7 @@ def _run(
     files = ResultFiles(plan.directory, tasks, began=store.began())
     tally = Tally(store.all(), listed=plan.tasks)
     board = Board()
-    watcher = open_watcher(tally, board, json_lines=given[EVENTS_AS_JSON])
+    watcher = open_watcher(tally, board, json_lines=given[options.EVENTS_AS_JSON])
 
     def tell(event: BatchEvent) -> None:
         tally.hear(event)
@@ -164,7 +156,7 @@ def _run(
             watcher.close()
     _tell(left)
     code = exit_code(scheduler, tally, written=_finish(files, tally))
-    if given[EVENTS_AS_JSON]:
+    if given[options.EVENTS_AS_JSON]:
         print_line(json.dumps(summary(tally, code)))
     else:
         print(f"{closing_words(tally)}\n{visible(str(plan.directory))}")
@@ -231,8 +223,8 @@ COMMAND = Command(
     run,
     (
         *(TASKS, OUT, WORKERS, ENGINE, RAY_ADDRESS, ATTEMPTS, DOLLARS, TOKENS, TIME, SHARD),
-        *(FAIL_FAST, POLICY, CEILING, MODEL, REVIEWER, INSTRUCTIONS, SKILLS, NO_SKILLS),
-        *(CONTEXT_FILES, EVENTS_AS_JSON, ACCEPT_RISK, KERNEL_POLICY, PRICES),
+        *(FAIL_FAST, options.POLICY, options.CEILING, MODEL, options.REVIEWER),
+        *(*options.TO_MODEL, options.EVENTS_AS_JSON, *options.OF_RISK),
     ),
     """
 
