@@ -101,6 +101,11 @@ def configuration_file() -> tuple[Path, bool]:
     return Path(platformdirs.user_config_path("moonpool")) / "config.yaml", False
 
 
+def deciding_directories() -> tuple[Path, ...]:
+    """What stands in them decides over runs to come: no run may write there."""
+    return Path(platformdirs.user_config_path("moonpool")), cache_directory()
+
+
 def stands(path: Path) -> bool:
     """Whether there is such a file of the operator's. What can't be looked at is no absence."""
     try:

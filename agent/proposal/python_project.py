@@ -7,7 +7,8 @@ from agent.proposal import setup_script
 from agent.proposal.repository import RepositoryFiles, section, strings
 from agent.proposal.requirements import RequirementList, both, from_file, judged_all, normal
 
-_MAX_DEPTH = 8
+_MAX_NAMED = 50
+"""Groups and extras that are looked into for one."""
 
 
 class PythonProject(NamedTuple):
@@ -83,26 +84,32 @@ class PythonProject(NamedTuple):
             notes=(script.problem,) if script.problem else (),
         )
 
-    def of_extra(self, name: str, depth: int = 0) -> RequirementList:
+    def of_extra(self, name: str) -> RequirementList:
         """An extra's requirements; what it takes from the project's other extras included."""
-        found = judged_all(self.extras.get(name, ()), f"the extra {name}")
-        return self._with_own_extras(found, depth)
+        return self._asked_by("extra", name)
 
-    def of_group(self, name: str, depth: int = 0) -> RequirementList:
+    def of_group(self, name: str) -> RequirementList:
         """A dependency group's requirements, included groups' too."""
-        entries = self.groups.get(name)
-        lists = [judged_all(strings(entries), f"the group {name}")]
-        for entry in entries if isinstance(entries, list) and depth < _MAX_DEPTH else ():
-            included = entry.get("include-group") if isinstance(entry, Mapping) else None
-            if isinstance(included, str) and len(lists) < 50:
-                lists.append(self.of_group(included, depth + 1))
-        return self._with_own_extras(both(*lists), depth)
+        return self._asked_by("group", name)
 
-    def _with_own_extras(self, found: RequirementList, depth: int) -> RequirementList:
-        if depth >= _MAX_DEPTH or not self.name:
-            return found
-        own = {name for it in found.found if it.name == self.name for name in it.extras}
-        return both(found, *(self.of_extra(name, depth + 1) for name in sorted(own)[:20]))
+    def _asked_by(self, kind: str, name: str) -> RequirementList:
+        """Each group and extra once: they may name each other round in circles, many times over."""
+        waiting = [(kind, name)]
+        lists = []
+        for kind, name in waiting:  # noqa: PLR1704 - it grows as it is walked
+            entries = self.groups.get(name) if kind == "group" else list(self.extras.get(name, ()))
+            found = judged_all(strings(entries), f"the {kind} {name}")
+            lists.append(found)
+            named = [
+                ("group", entry["include-group"])
+                for entry in (entries if isinstance(entries, list) else ())
+                if isinstance(entry, Mapping) and isinstance(entry.get("include-group"), str)
+            ]
+            own = {it for one in found.found if one.name == self.name != "" for it in one.extras}
+            named += [("extra", extra) for extra in sorted(own)]
+            new = [it for it in dict.fromkeys(named) if it not in waiting]
+            waiting += new[: _MAX_NAMED - len(waiting)]
+        return both(*lists)
 
 
 def _lines(value: object) -> tuple[str, ...]:

@@ -151,7 +151,8 @@ class RepositoryFiles:
 
 
 def _sections(text: str) -> dict[str, dict[str, str]]:
-    parser = configparser.RawConfigParser(strict=False)
+    # No section lends its keys to all others: thousands of each would come to millions.
+    parser = configparser.RawConfigParser(strict=False, default_section="")
     parser.read_string(text)
     return {name: dict(parser.items(name)) for name in parser.sections()}
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +123,58 @@ def test_huge_manifest_is_said_to_be_unread(tmp_path: Path) -> None:
     with (tmp_path / "pyproject.toml").open("wb") as file:
         file.truncate(1 << 40)
     assert "# Not read: pyproject.toml can't be read: it is larger" in proposal_of(tmp_path)
+
+
+WITHIN_BOUNDS = """
+import resource, sys
+from pathlib import Path
+from agent.proposal.proposing import propose
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+print(propose(Path(sys.argv[1]), images=frozenset({"python"})).text)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("setup.cfg", "[DEFAULT]\n" + "".join(f"k{at}=\n[s{at}]\n" for at in range(9_000))),
+        (
+            "tox.ini",
+            "".join(f"[s{at}]\n" for at in range(9_000))
+            + "[DEFAULT]\n"
+            + "".join(f"k{at}=\n" for at in range(9_000)),
+        ),
+        (
+            "pyproject.toml",
+            "[dependency-groups]\ntest = [" + '{include-group = "test"},' * 49 + "]\n",
+        ),
+        (
+            "pyproject.toml",
+            "[dependency-groups]\n"
+            + "\n".join(f'g{at} = [{{include-group = "g{at + 1}"}}]' for at in range(9_000))
+            + '\ntest = [{include-group = "g0"}]\n',
+        ),
+        (
+            "pyproject.toml",
+            '[project]\nname = "p"\n[project.optional-dependencies]\n'
+            + "\n".join(
+                f'{it} = ["p[test,{",".join(f"x{at}" for at in range(19))}]"]'
+                for it in ("test", *(f"x{at}" for at in range(19)))
+            ),
+        ),
+    ],
+)
+def test_a_small_file_that_multiplies_is_read_once(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", WITHIN_BOUNDS, tmp_path],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "can't be read" not in done.stdout
 
 
 def test_nothing_of_the_repository_is_run_or_imported(tmp_path: Path) -> None:

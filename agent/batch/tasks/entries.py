@@ -214,9 +214,9 @@ def decoded(row: TaskRow, complaints: Complaints) -> dict[str, Any] | None:
             complaints.add(row.place(path), spelled(path), message)
         return None
     said = {name: getattr(model, name) for name in model.model_fields_set}
-    broken = [name for name, value in said.items() if isinstance(value, str) and _halved(value)]
+    broken = [name for name, value in said.items() if isinstance(value, str) and halved(value)]
     for name in broken:
-        complaints.add(row.place((name,)), name, "holds half of a surrogate pair, which is no text")
+        complaints.add(row.place((name,)), name, HALVED)
     return None if broken else said
 
 
@@ -228,7 +228,11 @@ def budget_of(entry: Any) -> TaskBudget:
     return TaskBudget(time_s=said.pop("time", None), **said)
 
 
-def _halved(text: str) -> bool:
+HALVED = "holds half of a surrogate pair, which is no text"
+
+
+def halved(text: str) -> bool:
+    """Whether it holds half of a surrogate pair, as JSON may, and is no text."""
     if text.isascii():
         return False
     try:

@@ -166,7 +166,7 @@ class _Folder:
         self._text = text
         try:
             data: dict[str, Any] = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             line = error_line(error) if isinstance(error, tomllib.TOMLDecodeError) else 0
             place = f"{self._file}:{line or text.count(chr(10)) + 1}"
             self._complaints.add(place, "", f"not TOML: {str(error).partition(' (at ')[0]}")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.batch.tasks.complaints import Complaints, one_line
-from agent.batch.tasks.entries import KnownOfRow
+from agent.batch.tasks.entries import HALVED, KnownOfRow, halved
 from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.form import ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
@@ -124,6 +124,8 @@ def _malformed(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, f"is missing: a row with `{MARK}` is one of SWE-bench"
         elif value is not None and (not isinstance(value, str) or not value.strip()):
             yield key, f"expected text, got {shown_value(as_data(value))}"
+        elif key == MARK and value is not None and halved(value):
+            yield key, HALVED
     for key in _IMAGES:
         if isinstance(data.get(key), str) and is_path(data[key]):
             yield key, "expected an image's name, and this is a path"

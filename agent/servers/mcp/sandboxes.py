@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 
 from agent.config.instructions import Instructions
 from agent.lifecycle.job import Job
+from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.preparation.policy import permit
 from agent.preparation.workspace import is_inside, refuse_inside
@@ -104,6 +105,12 @@ class Sandboxes:
         refuse_inside(settings.home, place, "MOONPOOL_HOME")
         if is_inside(on_host(place), settings.home):
             raise RequestRefused(f"{place} lies in MOONPOOL_HOME: the records are no workspace")
+        for own in environment.deciding_directories() if settings.may_apply else ():
+            if is_inside(own, place) or is_inside(on_host(place), own):
+                raise RequestRefused(
+                    f"{own} decides over runs, and with --allow-apply a client would write to it: "
+                    "open a folder that has nothing to do with it"
+                )
         configuration = model_setup.load(root=place)
         # None of them may lie in the folder: with --allow-apply the client would write its own.
         for other in {*settings.policies.values()} - {named}:

@@ -268,6 +268,10 @@ COMPLAINTS = {
         "which file a program's name leads to, or runs text before each command, so that what was "
         "checked would not be what runs"
     ),
+    f"gpus = {'9' * 4301}": (
+        "task.toml:1: not TOML: Exceeds the limit (4300 digits) for integer string conversion: "
+        "value has 4301 digits; use sys.set_int_max_str_digits() to increase the limit"
+    ),
     "a = 1\na = 2\n": "task.toml:2: not TOML: Cannot overwrite a value",
     "[a\n": "task.toml:1: not TOML: Expected ']' at the end of a table declaration",
     'x = """\n\n': "task.toml:3: not TOML: Unterminated string",

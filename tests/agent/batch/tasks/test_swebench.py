@@ -160,6 +160,9 @@ COMPLAINTS = {
     line(problem_statement="\ud800"): (
         "t.jsonl:1: task: holds half of a surrogate pair, which is no text"
     ),
+    line(instance_id="a\ud800"): (
+        "t.jsonl:1: instance_id: holds half of a surrogate pair, which is no text"
+    ),
 }
 
 

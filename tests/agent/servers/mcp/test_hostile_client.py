@@ -372,3 +372,16 @@ def test_no_policy_that_a_client_may_choose_is_a_clients_to_write(
         for named in ("repo", ""):
             words = client.refused("open", workspace=named, policy=chosen)
             assert "lies in the workspace, which may not decide what it may do" in words
+
+
+def test_no_configuration_that_is_yet_to_be_written_is_a_clients_to_write(
+    connect: Connect, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing stands there: what a client puts there would hold from the next run on."""
+    for variable, name in (("XDG_CONFIG_HOME", "config"), ("XDG_CACHE_HOME", "cache")):
+        (root / name / "moonpool" / "policies").mkdir(parents=True)
+        monkeypatch.setenv(variable, str(root / name))
+    client = connect(may_apply=True)
+    for name in ("", "config", "config/moonpool", "config/moonpool/policies", "cache/moonpool"):
+        assert "decides over runs" in client.refused("open", workspace=name)
+    client.opened(workspace="repo")
