@@ -25,10 +25,10 @@ image: engine ## the images the agent works in: Python's and Node's
 	@$(BIN)/moonpool image build node
 
 test: image ## all tests but the slow ones; those that need the engine too
-	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup -m "not slow"
+	@$(BIN)/pytest -q --numprocesses 4 --max-worker-restart 0 --dist loadgroup -m "not slow"
 
 test-slow: image ## the rest of them
-	@$(BIN)/pytest -q --numprocesses 4 --dist loadgroup -m slow
+	@$(BIN)/pytest -q --numprocesses 4 --max-worker-restart 0 --dist loadgroup -m slow
 
 test-real: image ## packages nobody here wrote, from their registries (not part of `make test`)
 	@$(BIN)/pytest -q acceptance/test_*.py

@@ -42,8 +42,6 @@ from sandbox.errors import SandboxError
 T = TypeVar("T")
 _SERVER_ENDED = "the server that its client used ended"
 _LINE = 200
-_MOST_WAITING = 64
-"""Requests of one sandbox that wait for their turn."""
 
 
 class _Request(Generic[T]):
@@ -103,6 +101,8 @@ class ClientSandbox:
         client: what the client calls itself, made visible; the record has it for a model's name.
         """
         self.handle = handle
+        self.request: object = None
+        """The request that it was opened for, until a later one names it."""
         self.job = job
         self.opened: Future[None] = Future()
         self.ended: Future[RunSummary] = Future()
@@ -150,8 +150,6 @@ class ClientSandbox:
             raise RequestRefused(self.last_words())
         if self._closing:
             raise RequestRefused("this sandbox is being closed")
-        if self._requests.qsize() >= _MOST_WAITING:
-            raise RequestRefused(f"{_MOST_WAITING} requests wait for this sandbox already")
         self._requests.put(request)
         if not self.alive:
             # It ended in between, and its thread looks at no request any more.
@@ -174,6 +172,8 @@ class ClientSandbox:
                 self._interrupts.take_back()
             else:
                 request.answer.cancel()
+                with self._requests.mutex, suppress(ValueError):
+                    self._requests.queue.remove(request)
 
     def close(self, ended: Conversation) -> None:
         """End it when what was asked before is done; nothing is asked of it any more."""

@@ -12,6 +12,7 @@ from functools import partial
 
 import anyio
 from anyio.to_thread import run_sync
+from mcp.types import RequestId
 
 from agent.config.instructions import Instructions
 from agent.lifecycle.job import Job
@@ -48,13 +49,15 @@ class Sandboxes:
         policy: str | None,
         task: str,
         *,
+        request: RequestId | None,
         client: str,
         may_ask: bool,
         begun: Callable[[ClientSandbox], None] = lambda _: None,
     ) -> ClientSandbox:
-        """Open one. Taken back while it opens, it is closed again.
+        """Open one.
 
         Args:
+            request: the id of the request for it, by which it is taken back.
             begun: is given it as soon as it begins to open.
 
         Raises:
@@ -77,19 +80,23 @@ class Sandboxes:
             with anyio.CancelScope(shield=True):
                 made = await run_sync(made_of)
             self._all[made.handle] = made
+            made.request = request
         finally:
             self._opening -= 1
         self._forget()
         begun(made)
         made.begin()
         opened = asyncio.wrap_future(made.opened)
-        try:
-            await asyncio.shield(opened)
-        except asyncio.CancelledError:
-            opened.add_done_callback(lambda done: done.cancelled() or done.exception())
-            made.end("the client, which took it back")
-            raise
+        # Nobody waits any more for one that is taken back.
+        opened.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(opened)
         return made
+
+    def take_back(self, request: RequestId) -> None:
+        """Close what this request opened: it gets no answer, so that nobody knows the handle."""
+        for one in self._all.values():
+            if one.request == request and one.alive:
+                one.end("the client, which took it back")
 
     def _made(
         self, workspace: str, policy: str | None, task: str, client: str, *, may_ask: bool
@@ -155,6 +162,7 @@ class Sandboxes:
             )
         if not found.alive:
             raise RequestRefused(found.last_words())
+        found.request = None  # whoever names it was told of it
         return found
 
     async def end_all(self, why: str) -> None:

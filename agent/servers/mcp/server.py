@@ -88,6 +88,7 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
                 workspace,
                 policy or None,
                 task,
+                request=ctx.request_context.request_id,
                 client=_client(ctx),
                 may_ask=_may_ask(ctx),
                 begun=opening.append,

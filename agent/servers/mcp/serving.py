@@ -47,6 +47,7 @@ async def serve(settings: McpSettings, transport: StdioTransport, heard: list[st
     """
     sandboxes = Sandboxes(settings)
     server = build(sandboxes)
+    transport.unanswered = sandboxes.take_back
     try:
         async with transport.streams() as streams:
             await _run(server, streams)

@@ -10,7 +10,7 @@ import json
 import os
 import select
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, suppress
 
@@ -61,6 +61,8 @@ class StdioTransport:
         self._sink = sink
         self._woken, self._wake = os.pipe()
         self._served: set[RequestId] = set()
+        self.unanswered: Callable[[RequestId], None] = lambda _: None
+        """Is told of each request that gets no answer, since its client took it back."""
         self._lock = threading.Lock()
 
     def end_input(self) -> None:
@@ -220,6 +222,7 @@ class StdioTransport:
 
         async def unanswered() -> None:
             self._forget(message.id)
+            self.unanswered(message.id)
 
         return ServerMessageMetadata(on_request_unanswered=unanswered)
 

@@ -1,6 +1,7 @@
 """Clients that break off, flood, talk nonsense, or ask for what is not theirs."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from agent.lifecycle.job import Job, OnProgress
 from agent.servers.mcp import stdio
 from fakes.box import TmpBox
 from fakes.mcp_client import LEGACY, MODERN, ServedClient, box_of, settings_for
+from sandbox.patch.values import LeftOut
 
 from .conftest import Connect
 
@@ -284,8 +286,44 @@ def test_an_open_that_is_taken_back_leaves_no_sandbox(connect: Connect, home: Pa
     client = connect(most=1)
     number = client.begin("open", workspace="repo")
     client.notify("notifications/cancelled", {"requestId": number})
-    # There is room for one only: the other is closed at some time.
-    while client.call("open", workspace="repo")["isError"]:
+    _until_there_is_room(client)
+
+
+def test_an_open_that_is_taken_back_before_its_handle_is_told_leaves_none(connect: Connect) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    class Counted(tuple[LeftOut, ...]):
+        """What was left out is counted for the answer, when the sandbox stands already."""
+
+        __slots__ = ()
+
+        def __len__(self) -> int:
+            asked.set()
+            assert go_on.wait(60)
+            return 0
+
+    def one_held(job: Job, on_progress: OnProgress) -> TmpBox:
+        box = box_of(job, on_progress)
+        if not asked.is_set():
+            box.left_behind = Counted()
+        return box
+
+    client = connect(most=1, open_box=one_held)
+    number = client.begin("open", workspace="repo")
+    assert asked.wait(60)
+    client.notify("notifications/cancelled", {"requestId": number})
+    # It was read when what came after it is answered.
+    client.request("tools/list")
+    client.frame()
+    go_on.set()
+    _until_there_is_room(client)
+
+
+def _until_there_is_room(client: ServedClient) -> None:
+    """There is room for one only: the one that was taken back is closed at some time."""
+    until = time.monotonic() + 60
+    while (result := client.call("open", workspace="repo"))["isError"]:
+        assert time.monotonic() < until, result
         time.sleep(0.05)
 
 
