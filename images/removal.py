@@ -47,6 +47,9 @@ def _builds(engine: Engine, name: str) -> list[ImageInfo]:
     if is_path(name):
         recipe = recipes.of_operator(Path(name))
         label, repository = recipe.name, recipe.repository
+    elif name.startswith(f"{recipes.OPERATORS_REPOSITORY}/"):
+        # As `image list` names it; its Dockerfile may be gone.
+        repository, _, label = name.partition(":")[0].partition("/")
     else:
         # A recipe that is no more may have left builds.
         label, repository = name, recipes.REPOSITORY

@@ -103,7 +103,7 @@ _FREE = Rates(input=0, output=0, cache_write=0, cache_read=0)
 _SCRIPT = ModelInfo(
     prices=Prices(usual=_FREE),
     context_tokens=1_000_000_000,
-    source="a recorded conversation asks nobody",
+    source="a recorded conversation, which asks nobody",
 )
 
 

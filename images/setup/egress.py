@@ -33,6 +33,9 @@ _QUIET = {
     "PIP_ROOT_USER_ACTION": "ignore", "npm_config_update_notifier": "false",
     "npm_config_fund": "false", "npm_config_audit": "false", "UV_LINK_MODE": "copy",
 }  # fmt: skip
+_ONLINE = {"NPM_CONFIG_OFFLINE": "false", "CARGO_NET_OFFLINE": "false"}
+"""In place of what a policy says of the agent's time, spelled as the bundled ones spell it: of two
+spellings npm takes the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ def egress(
         names=tuple(name for name in policy.setup.network if name not in NETWORK_WORDS),
         registries=tuple(sorted({host for client in clients for host in client.hosts})),
     )
-    variables = _QUIET | dict.fromkeys(_PROXY_VARIABLES, _PROXY)
+    variables = _QUIET | _ONLINE | dict.fromkeys(_PROXY_VARIABLES, _PROXY)
     files: dict[str, str] = {}
     for client in clients:
         variables |= client.variables

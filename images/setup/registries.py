@@ -162,7 +162,7 @@ def _cargo(index: object, scopes: Mapping[str, str], environ: object) -> Own:
         elif re.fullmatch(r"[\w-]+", name):
             lines += [f"[registries.{name}]", f"index = {shown}"]
     files = {".cargo/config.toml": "\n".join(lines) + "\n"} if lines else {}
-    return {"CARGO_NET_OFFLINE": "false"}, files  # which a policy says of the agent's time
+    return {}, files
 
 
 def _maven(index: object, scopes: Mapping[str, str], environ: object) -> Own:

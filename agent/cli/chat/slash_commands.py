@@ -1,5 +1,6 @@
 """The commands of a chat: what a person asks of it beside requests to the agent."""
 
+import shlex
 from collections.abc import Callable, Mapping
 
 from agent.chat.requests import Chat
@@ -16,6 +17,7 @@ from agent.terminal.progress import Display
 from agent.terminal.result import print_diffstat, print_risk
 from agent.untrusted_text import one_line, path_text, visible
 from policies.frozen import dataclass
+from policies.loading import bundled_names
 from sandbox.cache import write_atomically
 from sandbox.errors import ContainerGone, FileError, PatchError, SandboxError
 from sandbox.git.apply import DoesNotApply
@@ -107,14 +109,6 @@ class SlashCommands:
         if taken.refused:
             self.voice.say("the export gate refuses it: nothing is applied", "red")
             return
-        if self.asker is None:
-            print_diffstat(self.voice.screen, so_far(self.chat, taken))
-            run_id = self.chat.session.job.run_id
-            self.voice.say(
-                f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
-                "yellow",
-            )
-            return
         try:
             if self._consented(taken):
                 for change in self.chat.patch.apply(taken):
@@ -135,6 +129,13 @@ class SlashCommands:
             self.voice.say("the workspace has all of it already")
             return False
         print_diffstat(self.voice.screen, so_far(self.chat, taken, changes))
+        if self.asker is None:
+            run_id = self.chat.session.job.run_id
+            self.voice.say(
+                f"not applied: there is no terminal to ask at. Afterwards: moonpool apply {run_id}",
+                "yellow",
+            )
+            return False
         where = visible(str(self.chat.session.job.workspace))
         with self.chat.session.clock.stopped():
             said = answer(
@@ -195,7 +196,10 @@ class SlashCommands:
         seal = self.chat.session.box.seal
         if not seal.kernel_enforced:
             self.voice.say("the kernel does NOT enforce it in this chat", "bold red")
-        self.voice.say(f"all of it: moonpool policy show {one_line(policy.name)}", "dim")
+        file = policy.where.file
+        bundled = file.removesuffix(".yaml")
+        shown = bundled if bundled in bundled_names() else shlex.quote(file)
+        self.voice.say(f"all of it: moonpool policy show {one_line(shown)}", "dim")
 
     def help(self) -> None:
         for name, words in HELP.items():

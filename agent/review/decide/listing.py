@@ -64,7 +64,7 @@ class RunQuery:
 
     only: RunFilter = RunFilter.ALL
     words: str = ""
-    """Part of a name or an id, in any case."""
+    """Part of a name, an id or a workspace, in any case."""
     sort: SortKey | None = None
     """None: as the tasks file has them, or the newest first."""
     backwards: bool = False
@@ -99,7 +99,7 @@ class RunIndex:
         found = dict(kinds)[query.only]
         wanted = query.words.casefold().strip()
         if wanted:
-            found = [it for it in found if wanted in f"{it[0].name} {it[0].run_id}".casefold()]
+            found = [it for it in found if wanted in it[0].words.casefold()]
         if query.sort is not None:
             key = _SORTS[query.sort]
             found = sorted(found, key=lambda it: key(it[0]))

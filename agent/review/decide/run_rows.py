@@ -34,6 +34,8 @@ class RunRow:
     run_id: str | None
     name: str
     """The task's id in a batch; else the task's words."""
+    workspace: str = ""
+    """Empty in a batch, whose ids say it."""
     attempt: int = 0
     """From 1 in a batch."""
     is_chosen: bool = True
@@ -48,6 +50,11 @@ class RunRow:
     usd: float | None = None
     seconds: float = 0.0
     started: str = ""
+
+    @property
+    def words(self) -> str:
+        """What a search looks through."""
+        return f"{self.name} {self.run_id} {self.workspace}"
 
     @property
     def is_clean(self) -> bool:
@@ -140,6 +147,7 @@ def row_of(run: RecordedRun) -> RunRow:
     return RunRow(
         run_id=run.id,
         name=summary.task,
+        workspace=summary.workspace,
         outcome=summary.outcome,
         detail=summary.detail_line,
         verified=summary.verified,

@@ -103,7 +103,8 @@ def _head(listing: RunListing, address: Address, key: str, words: str) -> Markup
 def _row(row: RunRow, parts: DecidedParts, address: str) -> Markup:
     attempt = f", attempt {row.attempt}" if row.attempt > 1 else ""
     chosen = "" if row.is_chosen else ", another one is chosen"
-    aside = f"{row.run_id or ''}{attempt}{chosen}"
+    where = f" · {row.workspace}" if row.workspace else ""
+    aside = f"{row.run_id or ''}{attempt}{chosen}{where}"
     name = one_line(row.name, _NAME_CHARACTERS) or "(nothing was asked)"
     verified = {True: badge("verified", "good"), False: badge("not verified", "bad"), None: ""}
     worst = row.worst_finding

@@ -125,7 +125,7 @@ class EditorCommands:
                 self._nothing(taken)
             return
         where = self.chat.session.job.workspace
-        title = one_line(f"Apply {len(changes)} changed files to {where}")
+        title = one_line(f"Apply {len(changes)} changed file{'s' * (len(changes) > 1)} to {where}")
         refused = self.asker.may_apply(title, self._stat(taken, changes))
         if refused is not None:
             self.view.say(f"not applied: {refused.reason}")

@@ -174,7 +174,8 @@ class EditorView:
             case ResultsCleared() | ResultsShortened() | HistorySummarised():
                 self.note(spending_in_words(event))
             case PatchApplied():
-                self.note(f"applied to {event.directory}: {len(event.changes)} files")
+                count = len(event.changes)
+                self.note(f"applied to {event.directory}: {count} file{'s' * (count > 1)}")
             case _:
                 pass
 

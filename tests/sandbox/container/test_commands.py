@@ -21,6 +21,12 @@ def test_exit_code_and_streams_are_kept_apart(box: Sandbox) -> None:
     assert result.ending is Ending.EXITED
 
 
+def test_a_client_of_a_registry_soon_sees_that_there_is_no_network(box: Sandbox) -> None:
+    result = box.run("pip install a-package")
+    assert (result.stdout + result.stderr).count(b"Retrying") == 1
+    assert box.run("printf $NPM_CONFIG_FETCH_RETRIES").stdout == b"0"
+
+
 def test_a_signal_shows_as_128_plus_its_number(box: Sandbox) -> None:
     assert box.run("kill -SEGV $$").exit_code == 139
 

@@ -12,7 +12,7 @@ def cancel(given: Given) -> int:
     if not waiting and not running:
         print("nothing to cancel: what is over stays as it is")
         return exit_codes.DONE
-    print(f"cancelled: {waiting} attempts that waited, {running} that run and export now")
+    print(f"cancelled: {waiting} that waited, {running} that run and export now")
     return exit_codes.DONE
 
 

@@ -29,7 +29,7 @@ COMMAND = Command(
     (NAMES, AS_JSON),
     """
 
-    A name that is no recipe's is an image's: that stays, and what was prepared of it goes.
+    An image that Moonpool did not build stays, and what was prepared of it goes.
 
     Example: moonpool image rm polyglot
     """,

@@ -48,7 +48,11 @@ def check(given: Given) -> int:
             if policy.services
             else ""
         )
-        + f"{examples} examples hold"
+        + (
+            f"{examples} example{'s hold' if examples > 1 else ' holds'}"
+            if examples
+            else "no example"
+        )
     )
     if policy.server_tools:
         print(f"{file}: {served_in_words(policy.server_tools)}", file=sys.stderr)

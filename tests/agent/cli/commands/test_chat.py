@@ -398,6 +398,15 @@ def test_in_a_pipe_each_line_is_a_request_and_the_end_of_the_input_quits(chat: C
     assert b"+two" not in chat.patch
 
 
+def test_in_a_pipe_nothing_is_offered_where_nothing_changed(chat: Chatting) -> None:
+    done = chat.in_pipe("look\n/apply\n/policy\n", {"text": "Looked."})
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout.decode()
+    assert "nothing changed so far" in text
+    assert "moonpool apply" not in text
+    assert f"all of it: moonpool policy show {chat.directory}/policy.yaml" in text
+
+
 def test_in_a_pipe_what_would_be_asked_is_denied_and_nothing_is_applied(chat: Chatting) -> None:
     done = chat.in_pipe(
         "touch it\ny\n/apply\ny\n",

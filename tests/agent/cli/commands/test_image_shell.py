@@ -90,6 +90,10 @@ def test_an_operators_image_is_built_listed_and_removed(
     assert latest in done.stdout
     assert "moonpool/prepared:" in done.stdout
     assert engine.image(latest) is None
+    assert moonpool("image", "build", "./own").returncode == 0
+    by_name = moonpool("image", "rm", latest)
+    assert latest in by_name.stdout, "as `image list` names it"
+    assert engine.image(latest) is None
     again = moonpool("image", "rm", "./own")
     assert again.returncode == 3
     assert "image list" in again.stderr

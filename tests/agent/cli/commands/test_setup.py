@@ -39,9 +39,10 @@ class Setup:
         self.refs: list[str] = []
         (moonpool.directory / "ws").mkdir()
 
-    def policy(self, *commands: str, **rules: object) -> None:
+    def policy(self, *commands: str, env: dict[str, str] | None = None, **rules: object) -> None:
         said = {"commands": [f": {uuid.uuid4()}", *commands], **rules}
-        text = json.dumps({"version": 1, "name": "own", "extends": "default", "setup": said})
+        whole = {"version": 1, "name": "own", "extends": "default", "env": env or {}, "setup": said}
+        text = json.dumps(whole)
         (self.moonpool.directory / "policy.yaml").write_text(text)
 
     def __call__(self, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -71,6 +72,15 @@ def test_a_layer_is_made_once_told_and_looked_into(setup: Setup, engine: Engine)
     seen = setup.typed("cat /opt/venv/mark; touch /opt/x")
     assert "made-by-set-up\r\n" in seen
     assert "Permission denied" in seen
+
+
+def test_clients_are_offline_in_the_agents_time_alone(setup: Setup) -> None:
+    offline = {"NPM_CONFIG_OFFLINE": "true", "CARGO_NET_OFFLINE": "true"}  # as bundled policies say
+    asked = 'test "$NPM_CONFIG_OFFLINE $CARGO_NET_OFFLINE" = "false false"'
+    setup.policy(asked, env=offline, network=["registry.example.org"])
+    done = setup()
+    assert done.returncode == 0, done.stderr
+    setup.refs.append(done.stdout.strip())
 
 
 @pytest.mark.slow

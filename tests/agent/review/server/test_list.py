@@ -1,5 +1,6 @@
 """The list of runs over HTTP: filters, search, sorting, pages; hostile words are words."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def review(tmp_path: Path, policy: Policy) -> Iterator[FakeReview]:
     made = FakeReview(home=tmp_path, first="runs")
     yield made
     made.desk.close()
+
+
+def test_a_run_is_found_by_its_workspace(review: FakeReview) -> None:
+    browser = review.browser()
+    runs = (review.home / "runs").iterdir()
+    first, second = (json.loads((run / "run.json").read_text())["workspace"] for run in runs)
+    assert f" · {first}</small>" in browser.get("runs").text
+    found = browser.get("runs", params={"words": first}).text
+    assert found.count("<td><a") == 1 + (first == second)
 
 
 def accept(review: FakeReview, browser: TestClient) -> int:

@@ -116,7 +116,7 @@ def test_patch_is_shown_at_the_end_and_applied_when_the_person_says_so(desk: Des
     assert (desk.workspace / "calc.py").read_bytes() == b"new\n"
     assert "`/apply` applies it" in desk.editor.text()
     (asked,) = desk.editor.asked
-    assert asked.title == f"Apply 1 changed files to {desk.workspace}"
+    assert asked.title == f"Apply 1 changed file to {desk.workspace}"
     (run,) = desk.records()
     assert "patch_applied" in {event["event"] for event in desk.events(run)}
 
