@@ -3,12 +3,11 @@
 from collections.abc import Hashable, Mapping
 
 from agent.lifecycle.job import Job, OnProgress
+from agent.lifecycle.open_sandbox import image_for, opened_for
 from images.build import ensure
 from sandbox.container.plan import whole_text
-from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
-from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox
@@ -65,18 +64,8 @@ class SandboxPool:
         *,
         run_id: str | None = None,
     ) -> OpenedContainer:
-        return opened.open_workspace(
-            job.workspace,
-            job.policy,
-            image=self._image(job, on_progress),
-            run_id=job.run_id if run_id is None else run_id,
-            may_ask=job.may_ask,
-            kernel_policy=KernelPolicy(job.kernel_policy),
-            engine=self.engine,
-            on_progress=on_progress,
-            supply=supply,
-            brought=job.brought,
-        )
+        image = self._image(job, on_progress)
+        return opened_for(job, self.engine, image, on_progress, run_id=run_id, supply=supply)
 
     def _image(self, job: Job, on_progress: OnProgress) -> str:
         """What the policy's image is called in the engine; looked up once in a batch."""
@@ -85,13 +74,14 @@ class SandboxPool:
         if image is None:
             image = ensure(self.engine, name, environ=environ, on_progress=on_progress)
             self._images[name] = image
-        if not job.policy.setup.makes_layer:
-            return image
-        from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
-
-        return find_or_make(
-            self.engine, image, job.policy, job.workspace, environ=environ, on_progress=on_progress
-        ).image
+        return image_for(
+            job.policy,
+            job.workspace,
+            self.engine,
+            environ=environ,
+            on_progress=on_progress,
+            ensured=image,
+        )
 
 
 def _key(job: Job) -> Hashable:

@@ -15,13 +15,15 @@ from agent.batch.leftovers import LeftoverRemover
 from agent.batch.order import AttemptOrder, WorkerServices
 from agent.batch.queue.states import AttemptState, QueuedAttempt
 from agent.errors import RecordError, UsageError
+from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import reopen_sealed
 from agent.lifecycle.session import RunSetup
+from agent.models.interface import Model
 from agent.models.open_model import open_model
 from agent.past_runs.resume import HeldRun, take
 from agent.record.reader import read_record
 from agent.record.state.run import BudgetSpent, RunState, apply
-from agent.record.store import RecordHeld, runs_directory
+from agent.record.store import RecordHeld, RunRecord, runs_directory
 from agent.record.summary import RunSummary
 from agent.review.opinion.asking import Reviewer
 from policies.decision import nobody_to_ask
@@ -77,6 +79,30 @@ def reviewer_of(order: AttemptOrder, services: WorkerServices) -> Reviewer | Non
         return None
     model = open_model(name, environ=services.environ, configuration=order.configuration)
     return Reviewer(model=model, facts=order.reviewer_facts, share=services.share(name))
+
+
+def model_of(order: AttemptOrder, services: WorkerServices) -> Model:
+    """Raises UsageError, ModelError: it can't be opened."""
+    return open_model(order.model, environ=services.environ, configuration=order.configuration)
+
+
+def setup_of(
+    order: AttemptOrder, services: WorkerServices, job: Job, record: RunRecord, model: Model
+) -> RunSetup:
+    """A run of an attempt as it begins. Raises: as `reviewer_of`."""
+    return RunSetup(
+        job=job,
+        model=model,
+        open_box=services.open_box,
+        record=record,
+        show=services.show,
+        approve=nobody_to_ask,
+        interrupts=services.interrupts,
+        exit_code=order.exit_code,
+        facts=order.facts,
+        share=services.share(order.model),
+        reviewer=reviewer_of(order, services),
+    )
 
 
 Finish = Callable[[RunSetup], RunSummary]
@@ -148,24 +174,16 @@ def _of_record(
         return taken.summary
     if box is None:
         return None
-    model = open_model(order.model, environ=services.environ, configuration=order.configuration)
+    # What a check brings is in no record.
+    job = replace(taken.job, verifier=order.task.verifier)
+    setup = setup_of(order, services, job, taken.record, model_of(order, services))
     leftovers.remove(order.run_id, but=box.id)
     return finish(
-        RunSetup(
-            # What a check brings is in no record.
-            job=replace(taken.job, verifier=order.task.verifier),
-            model=model,
+        replace(
+            setup,
             open_box=lambda _job, _progress: box,
-            record=taken.record,
-            show=services.show,
-            approve=nobody_to_ask,
-            interrupts=services.interrupts,
-            exit_code=order.exit_code,
-            facts=order.facts,
             past=past,
             torn_bytes=taken.torn_bytes,
-            share=services.share(order.model),
-            reviewer=reviewer_of(order, services),
         )
     )
 

@@ -12,20 +12,18 @@ from agent.batch import failure
 from agent.batch.attempt import AttemptResult
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.results.rows import attempt_row
-from agent.batch.take_up import reviewer_of, taken_up, used_in
+from agent.batch.take_up import model_of, setup_of, taken_up, used_in
 from agent.batch.workspace import workspace_of
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
 from agent.lifecycle.session import RunSetup
-from agent.models.open_model import open_model
 from agent.preparation.carry_out import carry_out
 from agent.record import outcome as outcomes
 from agent.record.outcome import Interrupted
 from agent.record.run_log import OWN
 from agent.record.store import EVENTS, RunRecord, runs_directory
 from agent.record.summary import RunSummary
-from policies.decision import nobody_to_ask
 from sandbox.workspace.source import Workspace
 
 NOT_BEGUN = "not begun"
@@ -95,27 +93,13 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
     if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
         return taken_up(order, services, lambda setup: _finished(setup, services))
     workspace = workspace_of(order, services.environ)
-    model = open_model(order.model, environ=services.environ, configuration=order.configuration)
+    model = model_of(order, services)
     record = RunRecord.create(
         order.directory, run_id=order.run_id, known_secrets=services.known_secrets
     )
     try:
-        return _finished(
-            RunSetup(
-                job=job_of(order, workspace, services.environ),
-                model=model,
-                open_box=services.open_box,
-                record=record,
-                show=services.show,
-                approve=nobody_to_ask,
-                interrupts=services.interrupts,
-                exit_code=order.exit_code,
-                facts=order.facts,
-                share=services.share(order.model),
-                reviewer=reviewer_of(order, services),
-            ),
-            services,
-        )
+        job = job_of(order, workspace, services.environ)
+        return _finished(setup_of(order, services, job, record, model), services)
     finally:
         record.close()
 

@@ -1,17 +1,21 @@
 """The real sandbox for a run: engine, image, container. Imported late: the docker SDK is slow."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
 from agent.lifecycle.job import Job, OnProgress
 from images.build import ensure
 from policies.policy import Policy
+from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError, WorkspaceError
 from sandbox.opening import opened, reattach
+from sandbox.opening.opened import OpenedContainer
 from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
+from sandbox.supply import DIRECT, ContainerSupply
+from sandbox.workspace.snapshot import Snapshot
 from sandbox.workspace.source import Workspace
 
 
@@ -21,18 +25,36 @@ def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
     image = _image(job, engine, on_progress)
     name = PurePath(str(job.workspace)).name or job.workspace
     on_progress(f"copying {name} into a sealed container")
-    return Sandbox(
-        opened.open_workspace(
-            job.workspace,
-            job.policy,
-            image=image,
-            run_id=job.run_id,
-            may_ask=job.may_ask,
-            kernel_policy=KernelPolicy(job.kernel_policy),
-            engine=engine,
-            on_progress=on_progress,
-            brought=job.brought,
-        )
+    return Sandbox(opened_for(job, engine, image, on_progress))
+
+
+def opened_for(
+    job: Job,
+    engine: Engine,
+    image: str,
+    on_progress: OnProgress,
+    *,
+    run_id: str | None = None,
+    supply: ContainerSupply = DIRECT,
+    carried: Callable[[PreparedImage], Snapshot] | None = None,
+) -> OpenedContainer:
+    """A sealed container as a job wants it; arguments and errors as `opened.open_workspace`.
+
+    Args:
+        run_id: in place of the job's own.
+    """
+    return opened.open_workspace(
+        job.workspace,
+        job.policy,
+        image=image,
+        run_id=job.run_id if run_id is None else run_id,
+        may_ask=job.may_ask,
+        kernel_policy=KernelPolicy(job.kernel_policy),
+        engine=engine,
+        on_progress=on_progress,
+        supply=supply,
+        carried=carried,
+        brought=job.brought,
     )
 
 
@@ -58,20 +80,8 @@ def open_recorded(
         box = open_sandbox(job, on_progress)
     else:
         on_progress("opening a sealed container on the copy that the run began with")
-        box = Sandbox(
-            opened.open_workspace(
-                job.workspace,
-                job.policy,
-                image=_image(job, engine, on_progress),
-                run_id=job.run_id,
-                may_ask=job.may_ask,
-                kernel_policy=KernelPolicy(job.kernel_policy),
-                engine=engine,
-                on_progress=on_progress,
-                carried=lambda _below: copy,
-                brought=job.brought,
-            )
-        )
+        image = _image(job, engine, on_progress)
+        box = Sandbox(opened_for(job, engine, image, on_progress, carried=lambda _below: copy))
     try:
         if box.base_tree != base_tree:
             raise WorkspaceError(
@@ -97,9 +107,14 @@ def image_for(
     *,
     environ: Mapping[str, str],
     on_progress: OnProgress,
+    ensured: str | None = None,
 ) -> str:
-    """What a container is made from, below the workspace; made where it is missing."""
-    image = ensure(engine, policy.image, environ=environ, on_progress=on_progress)
+    """What a container is made from, below the workspace; made where it is missing.
+
+    Args:
+        ensured: what the policy's image is called in the engine, where that is known.
+    """
+    image = ensured or ensure(engine, policy.image, environ=environ, on_progress=on_progress)
     if not policy.setup.makes_layer:
         return image
     from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one

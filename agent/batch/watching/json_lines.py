@@ -12,11 +12,10 @@ from agent.batch.watching.events import (
     BatchNotice,
     QueueSteered,
 )
+from agent.batch.watching.interface import Watcher
 
 
-class JsonWatcher:
-    """Fits `agent.batch.watching.interface.Watcher`."""
-
+class JsonWatcher(Watcher):
     def __init__(self, write: Callable[[str], None]) -> None:
         """Args:
         write: takes a line without its end.
@@ -26,12 +25,6 @@ class JsonWatcher:
     def tell(self, event: BatchEvent) -> None:
         if not isinstance(event, QueueSteered):
             self._write(json.dumps(as_data(event)))
-
-    def refresh(self) -> None:
-        """Nothing is shown but what happens."""
-
-    def close(self) -> None:
-        """There is nothing to give back."""
 
 
 def as_data(

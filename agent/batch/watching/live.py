@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from agent.batch.board import Board
 from agent.batch.watching.events import BatchEvent
 from agent.batch.watching.frame import SoFar, frame
+from agent.batch.watching.interface import Watcher
 from agent.batch.watching.tally import Tally
 from agent.batch.watching.wording import in_words, is_silent
 from agent.terminal.screen import Line
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 _EVERY_S = 0.25
 
 
-class LiveWatcher:
-    """Fits `agent.batch.watching.interface.Watcher`."""
-
+class LiveWatcher(Watcher):
     def __init__(
         self,
         block: "LiveBlock",

@@ -1,14 +1,13 @@
 """A batch in a pipe: one line a task, and one at the end."""
 
 from agent.batch.watching.events import BatchEvent
+from agent.batch.watching.interface import Watcher
 from agent.batch.watching.tally import Tally
 from agent.batch.watching.wording import in_words, is_silent
 from agent.terminal.screen import Line, Screen
 
 
-class PlainWatcher:
-    """Fits `agent.batch.watching.interface.Watcher`."""
-
+class PlainWatcher(Watcher):
     def __init__(self, screen: Screen, tally: Tally) -> None:
         self._screen = screen
         self._tally = tally
@@ -18,9 +17,3 @@ class PlainWatcher:
             return
         tally = self._tally
         self._screen.print(Line(f"[{tally.over}/{tally.total}] {in_words(event)}"))
-
-    def refresh(self) -> None:
-        """Nothing moves in a pipe."""
-
-    def close(self) -> None:
-        """There is nothing to give back."""
