@@ -5,8 +5,8 @@ Owns the parser and the bounds on what it is given. Refuses to know policies.
 
 import re
 from functools import lru_cache
+from importlib.machinery import PathFinder
 
-import tree_sitter_bash
 from tree_sitter import Language, Parser, Tree
 
 from policies.shell.ast import NestedText, ParsedText, SimpleCommand
@@ -72,7 +72,16 @@ _MAX_NESTED = 4
 
 @lru_cache(maxsize=1)
 def _language() -> Language:
-    return Language(tree_sitter_bash.language())
+    # The compiled grammar alone: its package loads six modules to read files that are not wanted.
+    package = PathFinder.find_spec("tree_sitter_bash")
+    inside = None if package is None else package.submodule_search_locations
+    spec = PathFinder.find_spec("tree_sitter_bash._binding", inside)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("no tree_sitter_bash is installed", name="tree_sitter_bash")
+    binding = spec.loader.create_module(spec)
+    assert binding is not None  # a compiled module makes itself
+    spec.loader.exec_module(binding)
+    return Language(binding.language())
 
 
 class _Effort:
