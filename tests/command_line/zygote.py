@@ -111,7 +111,10 @@ def _serve(ours: socket.socket) -> None:
         if not data:
             return
         while not data.endswith(b"\n"):
-            data += ours.recv(1 << 20)
+            more = ours.recv(1 << 20)
+            if not more:
+                return
+            data += more
         files = array.array("i")
         files.frombytes(ancillary[0][2])
         pid = os.fork()

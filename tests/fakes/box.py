@@ -4,10 +4,10 @@ For tests of what is above the sandbox. It seals nothing: never give it a comman
 test's own. Patches are made and proved by the real `sandbox.patch`.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -148,13 +148,14 @@ class TmpBox:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=self._environment(),
+                process_group=0,
             ) as self._running:
                 if self._cancelled:
-                    self._running.kill()
+                    _kill(self._running)
                 try:
                     out, err = self._running.communicate(stdin or b"", timeout_s)
                 except BaseException:
-                    self._running.kill()
+                    _kill(self._running)
                     raise
                 code = self._running.returncode
             if self._cancelled:
@@ -187,7 +188,7 @@ class TmpBox:
     def cancel(self) -> None:
         self._cancelled = True
         if self._running is not None:
-            self._running.kill()
+            _kill(self._running)
 
     def start(self, command: str) -> int:
         self._called("start", command)
@@ -210,8 +211,7 @@ class TmpBox:
         return BackgroundStatus(id=background_id, exit_code=process.poll(), out=out, err=err)
 
     def stop(self, background_id: int, /) -> BackgroundStatus:
-        self._backgrounds[background_id].kill()
-        self._backgrounds[background_id].wait()
+        _end(self._backgrounds[background_id])
         return self.poll(background_id)
 
     def _spill(self, number: int, stream: int) -> Path:
@@ -366,8 +366,7 @@ class TmpBox:
             raise NotKept(f"there is nothing to go back to: {mark.unkept}")
         running = [process for process in self._backgrounds.values() if process.poll() is None]
         for process in running:
-            process.kill()
-            process.wait()
+            _end(process)
         store = Store(mark.store)
         wanted = {**self._base(store), **mark.changed}
         now = dict(self._entries(store))
@@ -439,9 +438,7 @@ class TmpBox:
         self._called("close", "")
         self.closed = True
         for process in self._backgrounds.values():
-            with contextlib.suppress(OSError):
-                process.kill()
-            process.wait()
+            _end(process)
         shutil.rmtree(self.root)
 
     def _called(self, name: str, what: str) -> None:
@@ -451,3 +448,14 @@ class TmpBox:
         failure = self.failures.pop(name, None)
         if failure is not None:
             raise failure
+
+
+def _kill(leader: "subprocess.Popen[bytes]") -> None:
+    """With all that it began, which would hold its pipes. Waited for, its number is another's."""
+    if leader.returncode is None:
+        os.killpg(leader.pid, signal.SIGKILL)
+
+
+def _end(leader: "subprocess.Popen[bytes]") -> None:
+    _kill(leader)
+    leader.wait()

@@ -39,7 +39,8 @@ class EngineProxy:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen(64)
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
+        self._accepting.start()
 
     def cut(self) -> None:
         """As an engine that stops: nobody listens, and every connection ends."""
@@ -48,6 +49,7 @@ class EngineProxy:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+            self._accepting.join()  # what it has accepted ends too
             self.path.unlink()
         for stream in self._open:
             with contextlib.suppress(OSError):
