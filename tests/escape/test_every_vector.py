@@ -358,6 +358,7 @@ printf '%s' '$Id$' > late/ident
 """
 
 
+@pytest.mark.xdist_group("prune")  # takes away what others made ahead
 def test_no_command_starts_what_the_repository_or_the_agent_planted(
     workspace: Path, tmp_path: Path, canary: Canary, image: str
 ) -> None:

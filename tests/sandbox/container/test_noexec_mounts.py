@@ -272,6 +272,7 @@ def test_nothing_is_left_behind(open_closed: OpenHere, kind: Engine, workspace: 
     assert not ours(kind, workspace)
 
 
+@pytest.mark.xdist_group("prune")  # takes away what others made ahead
 def test_what_a_killed_run_left_is_listed_and_removed(
     open_closed: OpenHere, kind: Engine, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

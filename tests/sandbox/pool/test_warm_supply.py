@@ -283,6 +283,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.xdist_group("prune")  # takes away what others made ahead
 def test_what_a_killed_process_made_ahead_is_prunable_at_once_and_its_run_can_go_on(
     engine: Engine, image: str, workspace: Path
 ) -> None:

@@ -45,7 +45,7 @@ def good() -> dict[str, Any]:
 def post(api: StandIn, body: object, **headers: str) -> httpx2.Response:
     sent = {"authorization": f"Bearer {api.key}", "anthropic-version": "2026-10-21"} | headers
     sent = {name.replace("_", "-"): value for name, value in sent.items() if value}
-    with httpx2.Client(trust_env=False, timeout=5) as client:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json"} | sent
         return client.post(api.url + "/v1/messages", content=content, headers=sent)

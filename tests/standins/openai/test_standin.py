@@ -40,7 +40,7 @@ def good() -> dict[str, Any]:
 
 def post(api: StandInOpenAI, body: object, path: str = "/chat/completions", **headers: str) -> Any:
     sent = {"authorization": f"Bearer {api.key}"} | headers
-    with httpx2.Client(trust_env=False, timeout=5) as client:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json"} | {k: v for k, v in sent.items() if v}
         return client.post(api.url + path, content=content, headers=sent)

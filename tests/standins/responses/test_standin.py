@@ -41,7 +41,7 @@ def good(*items: Any, **more: Any) -> dict[str, Any]:
 
 def post(api: StandInResponses, body: object, path: str = "/responses") -> Any:
     headers = {"authorization": f"Bearer {api.key}", "content-type": "application/json"}
-    with httpx2.Client(trust_env=False, timeout=5) as client:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return client.post(api.url + path, content=content, headers=headers)
 

@@ -125,7 +125,7 @@ def test_a_secret_does_not_reach_the_terminal(setup: Setup) -> None:
 def test_a_set_up_that_is_ended_leaves_no_container(setup: Setup, engine: Engine) -> None:
     setup.policy("while :; do echo begun; sleep 1; done")
     file = setup.moonpool.directory / "policy.yaml"
-    pids = 100 + random.randrange(400)  # by which it is known
+    pids = 1000 + random.randrange(4000)  # by which it is known
     file.write_text(json.dumps({**json.loads(file.read_text()), "limits": {"pids": pids}}))
 
     def standing() -> list[str]:
