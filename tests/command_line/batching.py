@@ -2,18 +2,18 @@
 
 import json
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from command_line.running import SCRIPT, WAIT_S, Shell
+from command_line.running import SCRIPT, Shell
 from fakes.model import saying
 from sandbox import supply
 from sandbox.engine.docker import Engine
-from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_RUN
+from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, LABEL_POOL, LABEL_RUN
+from waiting import WAIT_S, until
 
 
 @dataclass
@@ -95,11 +95,10 @@ class Batching:
 
     def until_recorded(self, process: subprocess.Popen[str], text: str, count: int) -> None:
         """Until the records of so many runs hold a text."""
-        late = time.monotonic() + WAIT_S
-        while len([record for record in self.records() if text in record.read_text()]) < count:
-            assert process.poll() is None, f"over before {text}"
-            assert time.monotonic() < late, f"no {text}"
-            time.sleep(0.01)
+        until(
+            lambda: len([one for one in self.records() if text in one.read_text()]) >= count,
+            process=process,
+        )
 
     def records(self) -> list[Path]:
         return list((self.out / "runs").glob("*/events.jsonl"))
@@ -128,15 +127,24 @@ class Batching:
         return found + [row.name for row in volumes if row.labels.get(LABEL_RUN) in runs]
 
     def close(self) -> None:
-        for process in self._started:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-        runs = {path.parent.name for path in self.records()}
-        for row in self.engine.containers(LABEL_DEADLINE):
-            if supply.run_of(row.labels, row.name) in runs:
-                self.engine.remove(row.id)
+        end(self.engine, self._started, {path.parent.name for path in self.records()})
+
+
+def end(
+    engine: Engine, processes: Sequence["subprocess.Popen[str]"], runs: Collection[str] = ()
+) -> None:
+    """Kill batches; what they made ahead goes too, and what stands of these runs."""
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    # The third word of a pool's name is the number of its process.
+    pools = {str(process.pid) for process in processes}
+    for row in engine.containers(LABEL_DEADLINE):
+        number = " ".join(row.labels.get(LABEL_POOL, "").split()[2:3])
+        if number in pools or supply.run_of(row.labels, row.name) in runs:
+            engine.remove(row.id)
 
 
 def counted(rows: Sequence[dict[str, Any]]) -> Counter[str]:

@@ -1,12 +1,12 @@
 """The command line as a person uses it: the installed console script, in a process of its own."""
 
+import contextlib
 import json
 import os
 import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,12 @@ from fakes.model import saying
 from fakes.records import check_recorded
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
+from waiting import WAIT_S, until
 
 if TYPE_CHECKING:
     from command_line.chatting import Chatting
 
 SCRIPT = Path(sys.executable).with_name("moonpool")
-WAIT_S = 100
-"""Past this a process does not do what the test waits for."""
 
 
 @dataclass
@@ -115,6 +114,7 @@ class Going:
 
     moonpool: Shell
     process: subprocess.Popen[str]
+    engine: Engine
     rows: list[dict[str, Any]] = field(default_factory=list)
     """The events that a test has come to so far."""
 
@@ -147,11 +147,18 @@ class Going:
 
     def until_exists(self, directory: Path, pattern: str) -> None:
         """Something of that name is in the directory while the process still runs."""
-        late = time.monotonic() + WAIT_S
-        while not any(directory.glob(pattern)):
-            assert self.process.poll() is None, f"over before {pattern}: {self._over()}"
-            assert time.monotonic() < late, f"no {pattern}: {[*directory.rglob('*')]}"
-            time.sleep(0.002)
+        until(lambda: any(directory.glob(pattern)), process=self.process)
+
+    def until_ran(self, text: str = "ran", file: str = "count") -> None:
+        """The long command sleeps: what it writes before that stands in a file of the workspace."""
+        self.until("call_started", "sleep 60")
+        until(lambda: text.encode() in self._file(file), process=self.process)
+
+    def _file(self, name: str) -> bytes:
+        """The archive of a file in the container, as the engine has it."""
+        with contextlib.suppress(FileNotFoundError):
+            return b"".join(self.engine.get_archive(self.container, f"/workspace/{name}"))
+        return b""
 
     def kill(self) -> None:
         self.process.kill()
@@ -217,7 +224,7 @@ def start(moonpool: Shell, tmp_path: Path, engine: Engine, image: str) -> Iterat
             stderr=subprocess.PIPE,
             text=True,
         )
-        started.append(Going(moonpool=moonpool, process=process))
+        started.append(Going(moonpool=moonpool, process=process, engine=engine))
         return started[-1]
 
     yield starter

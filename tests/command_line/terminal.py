@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from command_line.running import Shell
+from waiting import WAIT_S
 
-WAIT_S = 20
 PROMPT = "<prompt>"
 """Stands in the text where a line that can be edited begins."""
 _PASTE_MAY_COME = "\x1b[?2004h"

@@ -30,6 +30,7 @@ from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.transport import LINE_LIMIT_BYTES, ClientTransport
 from fakes.box import TmpBox
 from fakes.model import saying
+from waiting import WAIT_S
 
 T = TypeVar("T")
 Answer = Callable[[ToolCallUpdate, list[PermissionOption]], Awaitable[RequestPermissionResponse]]
@@ -230,8 +231,9 @@ class Desk:
 
     async def until(self, made: str) -> None:
         """Wait until a command has made this file in the newest box."""
-        while not (self.boxes and (self.boxes[-1].workspace / made).exists()):
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(WAIT_S):
+            while not (self.boxes and (self.boxes[-1].workspace / made).exists()):
+                await asyncio.sleep(0.01)
 
     def outcome(self, run: Path) -> str:
         """The word for how a run ended."""

@@ -10,6 +10,7 @@ from sandbox.engine.docker import Engine
 from sandbox.errors import FileError
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
+from waiting import until
 
 LONG = "echo begin\n" + "# filler\n" * 20_000 + "echo end"
 PLANT = r"""
@@ -65,8 +66,7 @@ def test_what_is_planted_at_the_guests_file_names_neither_stops_it_nor_is_writte
     else:
         assert box.run(LONG).stdout == b"begin\nend\n"
         number = box.start("echo from behind; sleep 5")
-        box.run("sleep 0.3")
-        assert box.poll(number).out.data == b"from behind\n"
+        assert until(lambda: box.poll(number).out.data) == b"from behind\n"
     assert box.read_file("victim") == b"precious\n"
     alive(box)
 

@@ -10,6 +10,7 @@ from fakes.image_engine import FakeEngine, held
 from images import base
 from images.base import bootstrap_command, ensure_base, mirrors
 from sandbox.errors import EngineError, EngineUnavailable, ImageUnusable
+from waiting import WAIT_S
 
 DEBIAN = "debian:bookworm-slim"
 
@@ -79,7 +80,7 @@ def test_a_tool_that_fails_is_reported_with_its_last_lines() -> None:
         base._run(
             ["sh", "-c", "echo first; echo E: why >&2; exit 7"],
             doing="trying",
-            timeout_s=9,
+            timeout_s=WAIT_S,
             environ=os.environ,
         )
 
@@ -97,9 +98,9 @@ def test_an_interrupted_tool_does_not_go_on(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         base._run(
-            ["sh", "-c", f"echo started; sleep 2; touch {canary}"],
+            ["sh", "-c", f"echo started; sleep 20; touch {canary}"],
             doing="trying",
-            timeout_s=9,
+            timeout_s=WAIT_S,
             environ=os.environ,
             on_line=interrupt,
         )
@@ -116,7 +117,7 @@ def test_a_tool_is_never_taken_from_the_callers_path(
         trap.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
-    base._run(["true"], doing="trying", timeout_s=9, environ=os.environ)
+    base._run(["true"], doing="trying", timeout_s=WAIT_S, environ=os.environ)
     base._apt_targets(os.environ)
     assert not canary.exists()
 
@@ -175,6 +176,6 @@ def test_debians_tools_get_a_named_few_variables(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, "mine")
     monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     lines: list[str] = []
-    base._run(["env"], doing="trying", timeout_s=9, environ=os.environ, on_line=lines.append)
+    base._run(["env"], doing="trying", timeout_s=WAIT_S, environ=os.environ, on_line=lines.append)
     assert "https_proxy=http://proxy.example:3128" in lines
     assert not [line for line in lines if line.endswith("=mine")]

@@ -11,6 +11,7 @@ from sandbox.async_sandbox import AsyncSandbox
 from sandbox.errors import ContainerGone, FileMissing
 from sandbox.results import CommandResult, Ending
 from sandbox.sandbox import Sandbox
+from waiting import WAIT_S
 
 OpenBox = Callable[..., Sandbox]
 
@@ -94,10 +95,11 @@ def test_a_cancelled_wait_ends_the_command_and_no_other(open_box: OpenBox, how: 
 def test_a_wait_cancelled_for_its_turn_ends_nothing(open_box: OpenBox) -> None:
     async def body(box: AsyncSandbox) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(shell, box, "sleep 0.3; echo first > first")
+            group.start_soon(shell, box, "until [ -e go ]; do sleep 0.01; done; echo first > first")
             await anyio.sleep(0.05)
             with anyio.move_on_after(0.05):
                 await shell(box, "echo second > second")
+            await box.share(lambda sandbox, _: sandbox.write_file("go", b""))
         assert await box.call(lambda sandbox: sandbox.read_file("first")) == b"first\n"
         with pytest.raises(FileMissing):
             await box.call(lambda sandbox: sandbox.read_file("second"))
@@ -201,10 +203,11 @@ def test_closing_ends_shared_work_and_waits_for_it(open_box: OpenBox) -> None:
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(program)
-            while (
-                await box.share(lambda s, _: s.run_program(["pgrep", "-c", "sleep"]))
-            ).stdout != (b"3\n"):
-                await anyio.sleep(0.02)
+            with anyio.fail_after(WAIT_S):
+                while (
+                    await box.share(lambda s, _: s.run_program(["pgrep", "-c", "sleep"]))
+                ).stdout != (b"3\n"):
+                    await anyio.sleep(0.02)
             await box.close()
             assert endings == [Ending.CANCELLED] * 3
         with pytest.raises(RuntimeError):

@@ -26,6 +26,7 @@ from sandbox.git.manifest import EXECUTABLE, SYMLINK
 from sandbox.patch.values import ChangeKind
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
+from waiting import until
 
 
 def git(workspace: Path, *arguments: str) -> str:
@@ -431,9 +432,8 @@ def test_a_preview_is_the_patch_of_now_and_what_runs_goes_on(
     previews = [box.preview() for _ in range(3)]
     assert all(b"+two" in patch.data for patch in previews)
     assert box.poll(ticking).exit_code is None, "it goes on"
-    one = box.read_file("ticks")
-    box.run("sleep 0.2")
-    assert box.read_file("ticks") != one
+    one = until(lambda: box.run("cat ticks").stdout)
+    until(lambda: box.read_file("ticks") != one)
     assert box.run('echo "$PWD $KEPT"').stdout == b"/tmp 1\n"
     # The export ends what the previews let live.
     assert b"+two" in box.export().data
@@ -443,8 +443,12 @@ def test_a_preview_is_the_patch_of_now_and_what_runs_goes_on(
 def test_what_ends_in_a_preview_is_reported_after_it(open_box: OpenBox) -> None:
     box = open_box()
     short = [box.start(f"sleep 0.{n}; echo x > {n}; setsid sleep 60 &") for n in range(1, 5)]
-    while any(box.poll(one).exit_code is None for one in short):
+
+    def over() -> bool:
         box.preview()
+        return all(box.poll(one).exit_code is not None for one in short)
+
+    until(over)
     assert {change.path for change in box.preview().changes} == {b"1", b"2", b"3", b"4"}
 
 

@@ -39,10 +39,11 @@ from sandbox.guest.protocol import (
     WalkTree,
 )
 from sandbox.link import GuestLink, file_error
+from waiting import WAIT_S
 
 
 def soon() -> float:
-    return time.monotonic() + 20.0
+    return time.monotonic() + WAIT_S
 
 
 def shown(number: int, answer: GuestAnswer) -> tuple[object, ...]:
@@ -211,7 +212,7 @@ def test_a_flood_does_not_keep_whoever_waits_from_its_turn(noise: bytes) -> None
     with guest(lambda _, __: itertools.repeat(noise)) as link, link.request() as number:
         link.send(READ, number=number)
         with pytest.raises(Cancelled):
-            link.answer_to(number, until=time.monotonic() + 3.0, on_tick=cancel)
+            link.answer_to(number, until=soon(), on_tick=cancel)
 
 
 def test_a_flood_on_standard_error_ends_at_the_bound_and_is_not_kept() -> None:

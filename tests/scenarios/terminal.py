@@ -7,7 +7,8 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
-from command_line.running import SCRIPT, WAIT_S, Shell
+from command_line.running import SCRIPT, Shell
+from waiting import WAIT_S
 
 
 def play(

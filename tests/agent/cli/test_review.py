@@ -15,6 +15,7 @@ from fakes.model import say
 from fakes.reviews import recorded
 from fakes.runs import FakeRun
 from policies.loading import load
+from waiting import WAIT_S
 
 
 @pytest.fixture
@@ -43,11 +44,11 @@ def test_it_prints_an_address_serves_it_and_ends_by_ctrl_c(
     assert server.stdout is not None
     address = server.stdout.readline().removeprefix("review: ").strip()
     assert address.startswith("http://127.0.0.1:")
-    with urllib.request.urlopen(address, timeout=20) as answer:
+    with urllib.request.urlopen(address, timeout=WAIT_S) as answer:
         assert answer.status == 200
         assert answer.headers["server"] is None
     server.send_signal(2)
-    _, errors = server.communicate(timeout=20)
+    _, errors = server.communicate(timeout=WAIT_S)
     assert server.returncode == 0
     assert errors == ""
 

@@ -13,11 +13,12 @@ import httpx2
 import pytest
 
 from agent.review.server.guard import CSRF_HEADER
-from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
+from command_line.running import DONE, SCRIPT, Shell, bash
 from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.images import reference
 from sandbox.engine.values import LABEL_RUN
+from waiting import WAIT_S
 
 pytestmark = pytest.mark.usefixtures("image")
 

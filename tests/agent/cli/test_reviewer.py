@@ -1,7 +1,6 @@
 """A second opinion from the command line: asked for, demanded, and what a person does with it."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from fakes.model import saying
 from sandbox.engine.docker import Engine
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, Call, How, answer
+from waiting import until
 
 Scripted = Callable[..., str]
 MADE = (bash("echo made > made.txt"), {"text": "Done."})
@@ -155,8 +155,7 @@ def _killed_in_the_review(start: Start, api: StandIn, env: dict[str, str]) -> Go
     )
     going = start(*MADE, policy=ASKED, env=env)
     going.until("reviewer_called")
-    while len(api.requests) < 2:
-        time.sleep(0.02)
+    until(lambda: len(api.requests) > 1, process=going.process)
     going.kill()
     return going
 

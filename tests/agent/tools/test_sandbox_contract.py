@@ -1,6 +1,5 @@
 """What a run needs of a box, held against the fake and against the real sandbox alike."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from fakes.box import TmpBox
 from policies.loading import load
 from sandbox.errors import FileError, FileExists, FileMissing, FileWrongType, NotKept
 from sandbox.results import Ending
+from waiting import until
 
 FILES = {"calc.py": b"def multiply(a, b):\n    return a + b\n", "data/raw": b"\x00\xff\r\n"}
 
@@ -114,15 +114,10 @@ def test_a_background_process_is_started_looked_at_and_ended_by_the_tools(
     number = int(told.partition("process ")[2].split()[0])
     output = told.partition("output goes to ")[2].split()[0]
     ending = told.partition("kill -- ")[2].split()[0]
-    until = time.monotonic() + 10
-    while "serving" not in use("read_file", path=output) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert "serving" in use("read_file", path=output)
+    until(lambda: "serving" in use("read_file", path=output))
     assert box.poll(number).exit_code is None
     use("bash", command=f"kill -- {ending}")
-    while box.poll(number).exit_code is None and time.monotonic() < until:
-        time.sleep(0.05)
-    assert box.poll(number).exit_code is not None
+    until(lambda: box.poll(number).exit_code is not None)
 
 
 def test_searching_finds_lines_with_whatever_program_there_is(box: SandboxProtocol) -> None:
@@ -184,9 +179,7 @@ def test_a_step_tells_nothing_of_a_restore(box: SandboxProtocol, tmp_path: Path)
 def test_what_runs_is_ended_by_a_restore(box: SandboxProtocol, tmp_path: Path) -> None:
     mark = box.mark(tmp_path / "steps")
     number = box.start("while :; do echo x >> log; sleep 0.01; done")
-    until = time.monotonic() + 10
-    while not any(e.name == b"log" for e in box.list_dir(".").entries) and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: any(entry.name == b"log" for entry in box.list_dir(".").entries))
     restored = box.restore(mark)
     assert restored.removed == (b"log",)
     assert restored.ended >= 1

@@ -11,6 +11,7 @@ from policies.policy import Policy
 from sandbox.errors import FileDenied, FileError, FileExists, FileMissing, FileWrongType
 from sandbox.results import Ending, FileType
 from sandbox.sandbox import Sandbox
+from waiting import until
 
 OUTPUT_LIMIT = 64 << 10
 
@@ -219,8 +220,7 @@ def test_a_limit_of_more_output_than_one_message_takes_is_kept_to(
     number = box.start(command)
     result = box.run(command)
     assert result.ending is Ending.EXITED
-    while (status := box.poll(number)).exit_code is None:
-        continue
+    status = until(lambda: now if (now := box.poll(number)).exit_code is not None else None)
     for output in (result.out, result.err, status.out):
         assert len(output.head) + len(output.tail) == keep
         assert output.total_bytes == len(text)

@@ -1,7 +1,6 @@
 """Programs with a directory and variables of their own, long ones, and several at the same time."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ from policies.loading import load
 from sandbox.errors import FileError, FileMissing, FileWrongType
 from sandbox.results import CommandResult, Ending, Leftovers
 from sandbox.sandbox import Sandbox
+from waiting import until
 
 STARTS = {"a": b"/workspace/a\n", ".": b"/workspace\n", "/usr/bin": b"/usr/bin\n"}
 NO_STARTS = {"gone": FileMissing, "/workspace/f": FileWrongType, "": FileMissing}
@@ -129,9 +129,7 @@ def test_the_end_of_one_ends_no_other(box: Sandbox) -> None:
 def test_cancel_ends_all_that_run(box: Sandbox) -> None:
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(box.run_program, ["sleep", "60"]) for _ in range(3)]
-        until = time.monotonic() + 20
-        while box.run_program(["pgrep", "-c", "sleep"]).stdout != b"3\n":
-            assert time.monotonic() < until
+        until(lambda: box.run_program(["pgrep", "-c", "sleep"]).stdout == b"3\n")
         box.cancel()
         assert {done.result().ending for done in waiting} == {Ending.CANCELLED}
     assert box.run_program(["true"]).ending is Ending.EXITED
@@ -146,10 +144,8 @@ def test_what_is_left_running_goes_on_only_where_that_is_asked(box: Sandbox) -> 
     # Neither another command's end nor its time-out takes it away, nor a plain command's.
     assert box.run_program(["sleep", "60"], timeout_s=0.2).ending is Ending.TIMED_OUT
     assert box.run("true").ending is Ending.EXITED
-    before = box.read_file("beat")
-    until = time.monotonic() + 20
-    while box.read_file("beat") == before:
-        assert time.monotonic() < until
+    before = until(lambda: box.run("cat beat").stdout)
+    until(lambda: box.read_file("beat") not in {before, b""})
 
 
 def test_a_command_that_is_ended_takes_with_it_what_it_began(box: Sandbox) -> None:
@@ -169,9 +165,7 @@ def test_what_goes_on_can_neither_fill_the_disk_nor_hold_up_its_command(
     assert flood.ending is Ending.EXITED
     filling = "setsid sh -c 'yes > big' > /dev/null 2>&1 &"
     assert box.run_program(["sh", "-c", filling], leftovers=Leftovers.KEEP).exit_code == 0
-    until = time.monotonic() + 60
-    while box.run_program(["pgrep", "-f", "big"]).exit_code == 0:
-        assert time.monotonic() < until
+    until(lambda: box.run_program(["pgrep", "-f", "big"]).exit_code != 0)
     assert box.run_program(["du", "-m", "big"]).exit_code == 0
 
 
@@ -181,9 +175,7 @@ def test_a_guest_that_dies_under_several_is_started_again_once(box: Sandbox) -> 
 
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(wait, at) for at in range(3)]
-        until = time.monotonic() + 20
-        while box.run_program(["pgrep", "-c", "sleep"]).stdout != b"3\n":
-            assert time.monotonic() < until
+        until(lambda: box.run_program(["pgrep", "-c", "sleep"]).stdout == b"3\n")
         box._session.engine.kill(box.id)
         assert {done.result().ending for done in waiting} == {Ending.LOST}
     assert box._session._restarts == 1
@@ -197,9 +189,7 @@ def test_what_goes_on_and_takes_all_processes_ends_with_the_next_command(
     box = open_box(replace(policy, limits=replace(policy.limits, pids=64)))
     bomb = ["bash", "-c", ":(){ :|:& };:"]
     box.run_program(bomb, leftovers=Leftovers.KEEP, timeout_s=20)  # it may find no room itself
-    until = time.monotonic() + 60
-    while box.run_program(["sh", "-c", "(pgrep -c bash)"]).stdout != b"0\n":
-        assert time.monotonic() < until
+    until(lambda: box.run_program(["sh", "-c", "(pgrep -c bash)"]).stdout == b"0\n")
     assert box.run_program(["sh", "-c", "(echo still)"]).stdout == b"still\n"
 
 
@@ -225,7 +215,5 @@ def test_what_goes_on_and_holds_every_process_there_may_be_makes_room_for_a_comm
     box = open_box(replace(policy, limits=replace(policy.limits, pids=64)))
     filling = ["python3", "-c", FILLING]
     assert box.run_program(filling, leftovers=Leftovers.KEEP).exit_code == 0
-    until = time.monotonic() + 60
-    while b"full" not in {entry.name for entry in box.list_dir().entries}:
-        assert time.monotonic() < until
+    until(lambda: b"full" in {entry.name for entry in box.list_dir().entries})
     assert box.run_program(["echo", "still"]).stdout == b"still\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sandbox.guest import disk
 from sandbox.guest.disk import Disk
+from waiting import until
 
 MIB = 1 << 20
 
@@ -25,10 +26,7 @@ def test_what_others_give_back_hides_nothing_for_long(tmp_path: Path) -> None:
     watched = Shared([os.fsencode(tmp_path)], 4 * MIB, 0, restarted=False)
     filled(tmp_path, 8)
     assert watched.left() > 0, "the whole disk has not grown"
-    end = time.monotonic() + 30
-    while watched.left() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert watched.left() == 0
+    until(lambda: watched.left() == 0)
     assert watched.exceeded()
 
 

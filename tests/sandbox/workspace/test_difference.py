@@ -3,7 +3,6 @@
 import io
 import os
 import tarfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from sandbox.workspace.difference import FullCopy, difference, keep_full, loaded
 from sandbox.workspace.pack import Packer
 from sandbox.workspace.scan import Scan, scan
 from sandbox.workspace.selection import WHITEOUT, select
+from waiting import until
 
 RULES = load("default").workspace
 BALLAST = 200_000
@@ -103,9 +103,7 @@ def change(root: Path, old: World, new: World) -> None:
 
 def aged(root: Path) -> Scan:
     """A look that trusts what the file system says."""
-    while (looked := scan(root)).racy:
-        time.sleep(0.1)
-    return looked
+    return until(lambda: None if (looked := scan(root)).racy else looked)
 
 
 @settings(max_examples=60)

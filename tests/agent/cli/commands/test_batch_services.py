@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import signal
 import subprocess
 import time
@@ -12,13 +13,15 @@ from typing import Any
 
 import pytest
 
-from command_line.running import SCRIPT, WAIT_S, Shell
+from command_line.batching import end
+from command_line.running import SCRIPT, Shell
 from fakes.services import SERVICES, ProviderService
 from sandbox import supply
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE
 from standins.exchange.replies import Behaviour, Break, Call, How, Refuse, answer
 from standins.exchange.server import Exchange
+from waiting import WAIT_S, until
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +68,7 @@ class Batch:
         )
         self.prices = self._scratch / "prices.yaml"
         self.prices.write_text(PRICES.format(model=service.model))
+        self.processes: list[subprocess.Popen[str]] = []
 
     def command(self, *said: str) -> tuple[str, ...]:
         out = str(self._scratch / "out")
@@ -75,7 +79,7 @@ class Batch:
         return done.returncode, done.stdout + done.stderr
 
     def begin(self, *said: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(SCRIPT), *self.command(*said)],
             cwd=self._moonpool.directory,
             env={**self._moonpool.environ, **self._service.environ},
@@ -83,6 +87,8 @@ class Batch:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.processes.append(process)
+        return process
 
     def rows(self) -> list[dict[str, Any]]:
         lines = (self._scratch / "out/results.jsonl").read_text().splitlines()
@@ -98,8 +104,11 @@ class Batch:
 
 
 @pytest.fixture
-def batch(moonpool: Shell, service: Service) -> Batch:
-    return Batch(moonpool, service, tasks=8)
+def batch(moonpool: Shell, service: Service) -> Iterator[Batch]:
+    made = Batch(moonpool, service, tasks=8)
+    yield made
+    if made.processes:
+        end(Engine.connect(os.environ), made.processes)
 
 
 @pytest.mark.usefixtures("image")
@@ -205,11 +214,7 @@ def killed_in_a_call(service: Service, batch: Batch) -> int:
     service.api.instead = lambda: Break(How.HANG, before=None)
     # One answer may cost all of it, so that one call is made.
     going = batch.begin("--usd", "0.05", "--prices", str(batch.prices))
-    late = time.monotonic() + WAIT_S
-    while not service.api.requests:
-        assert going.poll() is None
-        assert time.monotonic() < late
-        time.sleep(0.01)
+    until(lambda: service.api.requests, process=going)
     going.kill()
     going.communicate()
     return len(service.api.requests)
@@ -221,11 +226,7 @@ def test_a_batch_that_waits_for_the_service_stops_at_the_first_signal(
 ) -> None:
     service.api.instead = lambda: Refuse(429, {"retry-after": "3000"})
     going = batch.begin("--usd", "50", "--prices", str(batch.prices))
-    late = time.monotonic() + WAIT_S
-    while not service.api.requests:
-        assert going.poll() is None
-        assert time.monotonic() < late
-        time.sleep(0.01)
+    until(lambda: service.api.requests, process=going)
     going.send_signal(signal.SIGINT)
     # The wait is longer than any test waits.
     said, _ = going.communicate(timeout=WAIT_S)

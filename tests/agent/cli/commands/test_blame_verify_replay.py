@@ -143,8 +143,7 @@ def test_what_a_killed_process_left_behind_is_nobodys_and_not_the_next_calls(
         bash("echo 3 >> r.txt"),
         DONE,
     )
-    going.until("call_started", "sleep 60")
-    time.sleep(1)
+    going.until_ran("2\n", "r.txt")
     going.kill()
     code, _, err = going.resume()
     assert code == 0, err

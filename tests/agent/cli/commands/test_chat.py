@@ -18,6 +18,7 @@ from command_line.terminal import PROMPT, Terminal
 from sandbox.engine.docker import Engine
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, Call, How, answer
+from waiting import until
 
 QUESTION = "\nrun this? [y/N/a/s] "
 WRITE = bash("cd /tmp; export KEPT=1; echo one > /workspace/made.txt")
@@ -102,8 +103,7 @@ def test_ctrl_c_stops_the_command_and_not_the_chat(chat: Chatting) -> None:
         {"expect": [], "text": "Going on."},
     )
     terminal.type("sleep\r")
-    terminal.until("begun")
-    time.sleep(0.5)
+    terminal.until("begun\n")
     terminal.type("\x03")
     terminal.until("stopped: what was done stays")
     terminal.until(PROMPT)
@@ -121,10 +121,7 @@ def test_ctrl_c_stops_the_wait_for_the_model(chat: Chatting) -> None:
         api.queue(Break(How.HANG, before="message_stop"))
         terminal = chat.at_terminal(model="anthropic:claude-opus-5-5", env=env)
         terminal.type("first\r")
-        late = time.monotonic() + 60
-        while not api.requests:
-            assert time.monotonic() < late
-            time.sleep(0.02)
+        until(lambda: api.requests)
         time.sleep(0.3)
         terminal.type("\x03")
         terminal.until("stopped: what was done stays")
@@ -154,7 +151,7 @@ def test_a_supervisors_signal_ends_the_chat_with_its_patch(
     terminal.until(PROMPT)
     if where == "command":
         terminal.type("sleep\r")
-        terminal.until("begun")
+        terminal.until("begun\n")
     time.sleep(0.5)
     os.kill(terminal.pid, number)
     assert terminal.end() == 130, terminal.text
@@ -475,7 +472,7 @@ def test_killed_at_the_prompt_a_chat_is_exported(
 def test_killed_in_a_request_the_run_goes_on_with_it(chat: Chatting) -> None:
     def begin(terminal: Terminal) -> None:
         terminal.type("and more\r")
-        terminal.until("begun")
+        terminal.until("begun\n")
 
     killed(
         chat, WRITE, {"text": "First."}, bash("echo begun; sleep 60"),

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sandbox.container.throwaway_shell import opened, shell_spec
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_MANAGED
 from sandbox.errors import SandboxError
+from waiting import until
 
 
 def _shells(engine: Engine) -> Iterator[str]:
@@ -39,10 +39,7 @@ def test_a_shell_is_sealed_and_leaves_nothing(moonpool: Shell, engine: Engine, i
     assert "/dev/pts/0" in seen
     assert "Permission denied" in seen
     assert re.search(r"^42\r$", seen, re.MULTILINE)
-    until = time.monotonic() + 60
-    while list(_shells(engine)) and time.monotonic() < until:
-        time.sleep(0.2)  # other tests' shells, which end too
-    assert not list(_shells(engine))
+    until(lambda: not list(_shells(engine)))  # other tests' shells end too
 
 
 def test_the_shell_is_compared_with_its_plan(engine: Engine, image: str) -> None:

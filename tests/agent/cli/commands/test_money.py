@@ -2,7 +2,6 @@
 for the service."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from command_line.running import Shell, Start, patch
 from fakes.services import SERVICES, ProviderService
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, Call, How, answer
+from waiting import until
 
 WRITE = Call("write_file", {"path": "made.txt", "content": "by the agent\n"})
 
@@ -79,8 +79,7 @@ def test_a_call_in_which_a_run_was_killed_is_paid_for_when_it_is_taken_up(
         going = start(model=service.model, env=env, policy="budget: {output_tokens: 2000}")
         going.until("call_ended")
         going.until("model_called")
-        while len(api.requests) < 2:
-            time.sleep(0.02)
+        until(lambda: len(api.requests) > 1, process=going.process)
         going.kill()
         going.moonpool.environ |= env
         code, summary, err = going.resume()

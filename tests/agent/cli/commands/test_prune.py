@@ -3,7 +3,6 @@ others are at work at the same one."""
 
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,8 +79,7 @@ def pruned(going: Going, *, everything: bool = False, force: bool = False) -> li
 def killed(start: Start, policy: str = "", command: str = SLEEP) -> Going:
     """A run that was killed in a command which had changed a file."""
     going = start(bash(command), DONE, policy=policy)
-    going.until("call_started", "sleep 60")
-    time.sleep(0.5)
+    going.until_ran()
     going.kill()
     return going
 
@@ -118,8 +116,7 @@ def test_the_work_of_a_killed_run_is_exported_at_once_and_it_can_be_resumed(
     start: Start, engine: Engine, policy: str
 ) -> None:
     going = start(bash(SLEEP), bash("echo more > later"), DONE, policy=policy)
-    going.until("call_started", "sleep 60")
-    time.sleep(0.5)
+    going.until_ran()
     alive = going.moonpool("runs", "--json").stdout
     assert json.loads(alive)["outcome"] == "running"
     assert early(going) == NothingToRescue()
@@ -239,8 +236,7 @@ def test_a_run_that_is_at_work_is_ended_with_all_and_exports_itself(
     start: Start, engine: Engine
 ) -> None:
     going = start(bash(SLEEP), DONE)
-    going.until("call_started")
-    time.sleep(0.5)
+    going.until_ran()
     pruned(going, everything=True)
     code, last, err = going.end()
     assert (code, last["outcome"]) == (130, "interrupted"), err

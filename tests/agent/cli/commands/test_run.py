@@ -13,6 +13,7 @@ import pytest
 from checkout import EXAMPLES
 from command_line.running import SCRIPT, Shell
 from fakes.atif import Trajectory
+from waiting import WAIT_S
 
 pytestmark = pytest.mark.usefixtures("image")
 
@@ -185,7 +186,7 @@ def test_two_signals_export_at_once(moonpool: Shell, sleeper: str, number: signa
     for _ in range(2):
         process.send_signal(number)
         time.sleep(0.3)
-    out, err = process.communicate(timeout=45)
+    out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 130, out + err
     last = json.loads(out.splitlines()[-1])
     assert last["outcome"] == "interrupted"

@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +15,14 @@ from acp.exceptions import RequestError
 from acp.schema import ImageContentBlock
 from acp.stdio import spawn_agent_process
 
-from command_line.running import DONE, SCRIPT, WAIT_S, Shell, bash
+from command_line.running import DONE, SCRIPT, Shell, bash
 from editors.desk import FakeEditor, ask, choosing
 from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
 from standins.anthropic.server import StandIn
 from standins.exchange.replies import Break, How, Thought, answer
+from waiting import WAIT_S, until
 
 SLOW = (bash("echo made > made.txt"), bash("sleep 600"))
 
@@ -57,8 +57,11 @@ async def new(client: ClientSideConnection, directory: Path) -> str:
 async def sleeping(moonpool: Shell, session: str) -> None:
     """Wait until the second call has begun."""
     events = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs" / session / "events.jsonl"
-    while not (events.exists() and events.read_text().count('"call_started"') > 1):
-        await asyncio.sleep(0.01)
+
+    def begun() -> bool:
+        return events.exists() and events.read_text().count('"call_started"') > 1
+
+    await asyncio.to_thread(until, begun)
 
 
 def struck(moonpool: Shell, tmp_path: Path, strike: Callable[[Any], None]) -> int:
@@ -284,8 +287,7 @@ def test_answer_of_a_service_streams_with_its_thoughts_and_is_broken_off_in_the_
                 session = await new(client, moonpool.directory)
                 assert await ask(client, session, "first") == "end_turn"
                 prompt = asyncio.create_task(ask(client, session, "second"))
-                while len(api.requests) < 2:
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(until, lambda: len(api.requests) > 1)
                 await client.cancel(session_id=session)
                 assert await prompt == "cancelled"
                 assert await ask(client, session, "third") == "end_turn"
@@ -332,10 +334,10 @@ def test_client_that_reads_nothing_holds_no_session_up_when_it_is_to_end(
         words = [{"type": "text", "text": "go"}]
         say(3, "session/prompt", {"sessionId": told["result"]["sessionId"], "prompt": words})
         events = Path(moonpool.environ["MOONPOOL_HOME"]) / "runs"
-        late = time.monotonic() + WAIT_S
-        while not any(b"changes_tracked" in path.read_bytes() for path in events.glob("*/ev*")):
-            assert time.monotonic() < late
-            time.sleep(0.01)
+        until(
+            lambda: any(b"changes_tracked" in path.read_bytes() for path in events.glob("*/ev*")),
+            process=process,
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=WAIT_S) == 130
     run = only(moonpool)

@@ -14,6 +14,7 @@ from agent.servers.mcp import stdio
 from fakes.box import TmpBox
 from fakes.mcp_client import LEGACY, MODERN, ServedClient, box_of, settings_for
 from sandbox.patch.values import LeftOut
+from waiting import until
 
 from .conftest import Connect
 
@@ -192,8 +193,7 @@ def test_a_call_that_is_taken_back_ends_its_command(connect: Connect) -> None:
     client = connect(open_box=_kept)
     box = client.opened(workspace="repo")
     slow = client.begin("run", sandbox=box, command="echo begun > b.txt; exec sleep 600")
-    while not (_BOXES[-1].workspace / "b.txt").exists():
-        time.sleep(0.01)
+    until((_BOXES[-1].workspace / "b.txt").exists)
     client.notify("notifications/cancelled", {"requestId": slow, "reason": "no more"})
     # It is served next, and not ended by what was meant for the one before.
     after = client.done("run", sandbox=box, command="cat b.txt; sleep 0.1; echo whole")

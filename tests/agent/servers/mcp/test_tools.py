@@ -1,6 +1,5 @@
 """What a client does with its sandboxes, tool by tool."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from agent.servers.mcp.roots import OutsideRoots, workspace_in
 from fakes.mcp_client import text_of
 from fakes.model import saying
 from sandbox.workspace.source import ImageFolder
+from waiting import until
 
 from .conftest import Connect
 
@@ -297,8 +297,7 @@ def test_a_sandbox_that_nothing_is_asked_of_is_exported_and_closed(
     client = connect(idle_s=2.0)
     box = client.opened(workspace="repo")
     client.done("run", sandbox=box, command="echo two > a.txt")
-    while summaries()[0]["outcome"] == "running":
-        time.sleep(0.05)
+    until(lambda: summaries()[0]["outcome"] != "running")
     assert "its time-out" in client.refused("run", sandbox=box, command="true")
     [summary] = summaries()
     assert [change["path"] for change in summary["changes"]] == ["a.txt"]

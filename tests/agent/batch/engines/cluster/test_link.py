@@ -1,7 +1,6 @@
 """What a run on another machine asks of its batch's desk, and what it leaves when it is lost."""
 
 import threading
-import time
 from collections.abc import Callable
 
 from agent.batch.board import Board
@@ -14,6 +13,7 @@ from agent.models.rate_limit import RequestEnd
 from agent.record.outcome import LimitReached, RunLimit
 from fakes.cluster import ThreadDesk
 from sandbox.threads import Background
+from waiting import until
 
 OpenDesk = Callable[..., ThreadDesk]
 COST = CallCost(
@@ -144,9 +144,9 @@ def test_a_run_hears_what_it_is_told_though_it_was_said_before_it_began(
     board.begin("one", "t1", 1)
     desk.tell("tell", "one", "SIGINT")
     with RunAttendant(desk, "one", board, interrupts, node="machine"):
-        _until(lambda: interrupts.requested)
+        until(lambda: interrupts.requested)
         desk.tell("tell", "one", "SIGTERM")
-        _until(lambda: interrupts.at_once)
+        until(lambda: interrupts.at_once)
     assert desk.ask("place_of", "one") == "machine"
 
 
@@ -174,7 +174,7 @@ def test_an_image_is_asked_for_once_and_given_to_all_who_wait(open_desk: OpenDes
         names.extend(news.wanted)
         return bool(names)
 
-    _until(asked)
+    until(asked)
     desk.tell("deliver", "image:1", ("its", "parcel"))
     assert [one.result() for one in waiting] == [("its", "parcel")] * 3
     assert desk.ask("want", "image:1") == ("its", "parcel")
@@ -192,17 +192,10 @@ def test_an_image_that_could_not_be_sent_once_is_asked_for_again(open_desk: Open
         return len(wanted) == times
 
     first = waits(lambda: desk.ask("want", "image:1"))
-    _until(lambda: asked(1))
+    until(lambda: asked(1))
     desk.tell("deliver", "image:1", "the engine is busy")
     assert first.result() == "the engine is busy"
     second = waits(lambda: desk.ask("want", "image:1"))
-    _until(lambda: asked(2))
+    until(lambda: asked(2))
     desk.tell("deliver", "image:1", ("a", "parcel"))
     assert second.result() == ("a", "parcel")
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -74,8 +74,7 @@ def test_a_call_in_flight_is_all_that_is_lost(batch: Batching) -> None:
     process = batch.start()
     batch.until(process, "attempt_begun")
     batch.until_calls(process, 1)
-    while '"number": 2' not in batch.records()[0].read_text():
-        assert process.poll() is None
+    batch.until_recorded(process, '"number": 2', 1)
     process.kill()
     process.communicate()
     done = batch.run()
@@ -108,7 +107,7 @@ def test_interrupted_once_what_runs_exports_and_goes_on_next_time(batch: Batchin
 def test_terminated_what_runs_exports_at_once(batch: Batching) -> None:
     batch.task("slow", WRITE, SLOW, DONE)
     process = batch.start()
-    batch.until_calls(process, 1)
+    batch.until_recorded(process, '"number": 2', 1)
     process.send_signal(signal.SIGTERM)
     code, _ = batch.end(process)
     assert code == 130
