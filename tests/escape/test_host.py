@@ -15,6 +15,7 @@ from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_RUN
 from sandbox.results import Ending
+from waiting import WAIT_S
 
 CLI = Path(sys.executable).with_name("moonpool")
 EAR = """
@@ -100,9 +101,9 @@ def test_a_sandbox_ends_with_its_lifetime_though_nobody_closes_it(
     """Its own clock ends it, with all that runs in it: the host may be long gone."""
     box = open_box(replace(default_policy, limits=replace(default_policy.limits, time_s=60.0)))
     session = box._session
-    session.plan = replace(session.plan, lifetime_s=1)
+    session.plan = replace(session.plan, lifetime_s=3)
     engine.kill(box.id)
     assert box.run("true").ending is Ending.LOST
     box.start("sleep 1000")
-    engine.wait(box.id, timeout_s=30)
+    engine.wait(box.id, timeout_s=WAIT_S)
     assert not engine.inspect(box.id)["State"]["Running"]
