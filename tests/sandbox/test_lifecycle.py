@@ -432,7 +432,7 @@ def test_a_preview_is_the_patch_of_now_and_what_runs_goes_on(
     previews = [box.preview() for _ in range(3)]
     assert all(b"+two" in patch.data for patch in previews)
     assert box.poll(ticking).exit_code is None, "it goes on"
-    one = until(lambda: box.run("cat ticks").stdout)
+    one = until(lambda: box.run("cat /workspace/ticks").stdout)
     until(lambda: box.read_file("ticks") != one)
     assert box.run('echo "$PWD $KEPT"').stdout == b"/tmp 1\n"
     # The export ends what the previews let live.
