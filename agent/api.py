@@ -19,9 +19,8 @@ from agent.errors import UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.lifecycle.session import RunSetup
-from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_codes import of_outcome
-from agent.preparation.prepare import RunOptions, prepare
+from agent.preparation.prepare import RunOptions, carry_out, prepare
 from agent.record.events.kinds import Event
 from agent.record.summary import RunSummary
 from policies.decision import Approve, nobody_to_ask

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.record.events.conversation import CallStarted, ModelCalled, ModelReplied, ModelRetry
-from agent.record.events.kinds import Event, Progress
-from agent.record.events.lifecycle import SandboxReady
-from agent.record.events.wording import call_in_words
-from agent.record.events.workspace import Exported
+from agent.record.events.kinds import Event, Progress, call_in_words
+from agent.record.events.lifecycle import Exported, SandboxReady
 from agent.record.journal import Show
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass

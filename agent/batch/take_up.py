@@ -22,7 +22,7 @@ from agent.models.interface import Model
 from agent.models.open_model import open_model
 from agent.past_runs.resume import HeldRun, take
 from agent.record.reader import read_record
-from agent.record.state.run import BudgetSpent, RunState, apply
+from agent.record.run_state import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld, RunRecord, runs_directory
 from agent.record.summary import RunSummary
 from agent.review.opinion.asking import Reviewer

@@ -18,7 +18,7 @@ from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
 from agent.lifecycle.session import RunSetup
-from agent.preparation.carry_out import carry_out
+from agent.preparation.prepare import carry_out
 from agent.record import outcome as outcomes
 from agent.record.outcome import Interrupted
 from agent.record.run_log import OWN

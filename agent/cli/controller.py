@@ -20,8 +20,8 @@ from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
-from agent.preparation.carry_out import observed, write_down
 from agent.preparation.exit_codes import of_outcome
+from agent.preparation.prepare import observed, write_down
 from agent.record.journal import Show
 from agent.record.outcome import Finished
 from agent.record.run_log import LOG

@@ -24,7 +24,7 @@ from agent.models.interface import CallCost, Usage
 from agent.models.pricing import Prices
 from agent.record.events.kinds import BudgetUsed
 from agent.record.outcome import LimitReached, RunLimit
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 from policies.frozen import dataclass
 from policies.policy import Policy
 

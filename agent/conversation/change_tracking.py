@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.interrupts import Interrupts
 from agent.record.events.kinds import Emit
-from agent.record.events.workspace import (
+from agent.record.events.lifecycle import (
     ChangesRescanned,
     ChangesTracked,
     TrackedFile,

@@ -36,9 +36,9 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo
+from agent.record.conversation_state import ContextWindow, SummaryNotes
 from agent.record.events.conversation import HistorySummarised, ResultsCleared, ResultsShortened
 from agent.record.journal import Journal
-from agent.record.state.conversation import ContextWindow, SummaryNotes
 
 COMFORTABLE_TOKENS: Final = 150_000
 """More is not sent even to a model that would take it: it costs with every turn, and answers get

@@ -28,6 +28,7 @@ from agent.models.interface import (
     worked,
 )
 from agent.models.pricing import UNKNOWN, ModelInfo
+from agent.record.conversation_state import ConversationState, is_said
 from agent.record.events.conversation import (
     ContextShown,
     ImagesWithdrawn,
@@ -35,6 +36,7 @@ from agent.record.events.conversation import (
     UserMessageAdded,
 )
 from agent.record.journal import Journal
+from agent.record.loop_detection import NoLoop, StopForLoop, WarnOfLoop
 from agent.record.outcome import (
     Conversation,
     Finished,
@@ -46,8 +48,6 @@ from agent.record.outcome import (
     RunLimit,
     SandboxFailed,
 )
-from agent.record.state.conversation import ConversationState, is_said
-from agent.record.state.loop_detection import NoLoop, StopForLoop, WarnOfLoop
 from agent.tools import registry
 from sandbox.errors import SandboxError
 

@@ -1,7 +1,7 @@
 """What a run's record says of it, for the process that takes it up.
 
 Pure, from lines to values. Owns what can't be given back as it was, and the time that was worked.
-What the events come to is `agent.record.state`'s. Refuses to know files and containers.
+What the events come to is `agent.record.run_state`'s. Refuses to know files and containers.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from datetime import datetime
 
 from agent.errors import RecordError
 from agent.models.interface import Opaque, Reply, ToolUse
+from agent.record.conversation_state import ConversationState, Recall, nothing_kept
 from agent.record.events.conversation import (
     CallEnded,
     CallRefused,
@@ -29,8 +30,7 @@ from agent.record.events.lifecycle import (
 from agent.record.events.recorded import Lossy, count_losses, is_whole
 from agent.record.outcome import Conversation
 from agent.record.reader import RecordLine
-from agent.record.state.conversation import ConversationState, Recall, nothing_kept
-from agent.record.state.run import RunState, fold
+from agent.record.run_state import RunState, fold
 from policies.frozen import dataclass
 
 _NOT_WHOLE = (

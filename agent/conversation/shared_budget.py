@@ -21,7 +21,7 @@ from agent.record.outcome import LimitReached, RunLimit
 from policies.frozen import dataclass
 
 if TYPE_CHECKING:
-    from agent.record.state.run import BudgetSpent
+    from agent.record.run_state import BudgetSpent
 
 COMFORTABLE_ANSWER_TOKENS = 8192
 """While other calls are under way, whose money may come back, a call waits for room for such an

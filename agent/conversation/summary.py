@@ -19,7 +19,7 @@ from agent.models.interface import (
     ToolResult,
     ToolUse,
 )
-from agent.record.state.conversation import ContextWindow, SummaryNotes
+from agent.record.conversation_state import ContextWindow, SummaryNotes
 
 _LARGEST_NOTES: Final = 64 * 1024
 """Bytes."""

@@ -21,8 +21,7 @@ from agent.record.events.conversation import (
     CallStarted,
     WhyRefused,
 )
-from agent.record.events.kinds import OutputPiece
-from agent.record.events.wording import call_in_words
+from agent.record.events.kinds import OutputPiece, call_in_words
 from agent.record.journal import Journal
 from agent.record.kept import ImageStore
 from agent.tools import registry

@@ -31,8 +31,8 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
-from agent.record.events.wording import call_in_words
-from agent.record.state.conversation import NO_ANSWER, ContextWindow, SummaryNotes
+from agent.record.conversation_state import NO_ANSWER, ContextWindow, SummaryNotes
+from agent.record.events.kinds import call_in_words
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 

@@ -21,8 +21,7 @@ from agent.errors import RecordError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job
 from agent.record.events.kinds import Progress
-from agent.record.events.lifecycle import Notice
-from agent.record.events.workspace import Exported, ExportFailed, VerificationEnded
+from agent.record.events.lifecycle import Exported, ExportFailed, Notice, VerificationEnded
 from agent.record.journal import Journal
 from agent.record.outcome import (
     Conversation,
@@ -38,7 +37,7 @@ from agent.record.outcome import (
     SandboxFailed,
 )
 from agent.record.run_log import OWN
-from agent.record.state.run import entries_of
+from agent.record.run_state import entries_of
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, STEPS, RunRecord
 from agent.record.summary import DeliveredPatch
 from agent.risk import gate

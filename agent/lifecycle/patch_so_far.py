@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agent.lifecycle.session import RunSession
 from agent.record.applied_patch import AppliedPatch
-from agent.record.events.workspace import PatchApplied
+from agent.record.events.lifecycle import PatchApplied
 from agent.review.opinion.values import NoOpinion, finding_of
 from agent.risk import gate
 from agent.risk.finding import Finding, ordered

@@ -48,6 +48,7 @@ from agent.record.events.conversation import (
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import (
     ConversationEnded,
+    Exported,
     Forked,
     RequestAwaited,
     Resumed,
@@ -55,7 +56,6 @@ from agent.record.events.lifecycle import (
     RunStarted,
     SandboxReady,
 )
-from agent.record.events.workspace import Exported
 from agent.record.outcome import Finished
 from agent.tools import registry
 from policies.decision import Allow, Ask, Decision, Deny

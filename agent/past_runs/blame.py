@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.errors import UsageError
 from agent.record.events.conversation import CallStarted
 from agent.record.events.kinds import Recorded
-from agent.record.events.workspace import (
+from agent.record.events.lifecycle import (
     ChangesRescanned,
     ChangesTracked,
     TrackedFile,

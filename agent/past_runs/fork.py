@@ -15,6 +15,7 @@ from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
 from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.past_runs.fork_points import ForkPoint
+from agent.record.conversation_state import Recall, nothing_kept
 from agent.record.events.conversation import (
     CallEnded,
     CallRefused,
@@ -25,34 +26,31 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
+    ChangesRescanned,
+    ChangesTracked,
     ConversationEnded,
+    Exported,
+    ExportFailed,
     Forked,
     ForkedFrom,
     Notice,
-    RequestAwaited,
-    Resumed,
-    RunEnded,
-    RunStarted,
-    SandboxReady,
-)
-from agent.record.events.workspace import (
-    ChangesRescanned,
-    ChangesTracked,
-    Exported,
-    ExportFailed,
     OpinionGiven,
     PatchApplied,
+    RequestAwaited,
+    Resumed,
     ReviewerCalled,
     ReviewerReplied,
     ReviewStarted,
+    RunEnded,
+    RunStarted,
+    SandboxReady,
     TrackedFile,
     VerificationEnded,
     WorkspaceRestored,
 )
 from agent.record.kept import ImageStore
 from agent.record.reader import RecordLine
-from agent.record.state.conversation import Recall, nothing_kept
-from agent.record.state.run import entries_of
+from agent.record.run_state import entries_of
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.store import Store

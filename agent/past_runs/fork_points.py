@@ -9,12 +9,10 @@ from dataclasses import replace
 
 from agent.errors import UsageError
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelCalled
-from agent.record.events.kinds import Recorded
-from agent.record.events.lifecycle import Forked, Resumed
-from agent.record.events.wording import call_in_words
-from agent.record.events.workspace import WorkspaceRestored
+from agent.record.events.kinds import Recorded, call_in_words
+from agent.record.events.lifecycle import Forked, Resumed, WorkspaceRestored
 from agent.record.reader import RecordLine
-from agent.record.state.run import TrackedFiles
+from agent.record.run_state import TrackedFiles
 from agent.tools import registry
 from policies.frozen import dataclass
 

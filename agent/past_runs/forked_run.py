@@ -22,7 +22,7 @@ from agent.past_runs.resume import recorded_instructions, recorded_policy, remem
 from agent.record.events.lifecycle import Forked, RunStarted, SandboxReady
 from agent.record.kept import ImageStore, recall
 from agent.record.reader import RecordLine, read_record
-from agent.record.state.run import fold
+from agent.record.run_state import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import path_text

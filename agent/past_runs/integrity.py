@@ -18,11 +18,11 @@ from pathlib import Path
 from agent.config.instructions import Skill
 from agent.errors import RecordError
 from agent.past_runs.fork import contents_of
-from agent.record.events.workspace import Exported
+from agent.record.events.lifecycle import Exported
 from agent.record.kept import kept_skills
 from agent.record.reader import ReadRecord, read_record
+from agent.record.run_state import RunState, fold
 from agent.record.runs import run_in
-from agent.record.state.run import RunState, fold
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, REPORT, STEPS
 from agent.record.summary import summary_of
 from agent.untrusted_text import path_text

@@ -9,8 +9,7 @@ from dataclasses import replace
 from agent.models.interface import Opaque, Usage
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import RunEnded, RunStarted
-from agent.record.events.workspace import Exported
+from agent.record.events.lifecycle import Exported, RunEnded, RunStarted
 from policies.decision import Ask
 from policies.errors import PolicyError
 from policies.file.schema import as_yaml

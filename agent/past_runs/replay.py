@@ -23,14 +23,18 @@ from agent.interrupts import Interrupts
 from agent.models.interface import ToolUse
 from agent.past_runs.fork import mark_of
 from agent.record.events.conversation import ApprovalAnswered, CallEnded, CallRefused, CallStarted
-from agent.record.events.kinds import Recorded
-from agent.record.events.lifecycle import Forked, Resumed, RunStarted
+from agent.record.events.kinds import Recorded, call_in_words
+from agent.record.events.lifecycle import (
+    Forked,
+    Resumed,
+    RunStarted,
+    TrackedFile,
+    WorkspaceRestored,
+)
 from agent.record.events.recorded import is_whole
-from agent.record.events.wording import call_in_words
-from agent.record.events.workspace import TrackedFile, WorkspaceRestored
 from agent.record.journal import Journal
 from agent.record.reader import RecordLine
-from agent.record.state.run import fold
+from agent.record.run_state import fold
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.decision import Approved, Ask, Call, Decision, Declined
 from policies.frozen import dataclass

@@ -19,7 +19,7 @@ from agent.lifecycle.open_sandbox import reopen_sealed
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup
 from agent.past_runs.resume import HeldRun, UnaskedModel, take
-from agent.record.events.workspace import Exported
+from agent.record.events.lifecycle import Exported
 from agent.record.journal import Journal, unseen
 from agent.record.outcome import CutShort, Outcome
 from agent.record.reader import read_record

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.record.events.workspace import PatchApplied
+from agent.record.events.lifecycle import PatchApplied
 from policies.frozen import dataclass
 from sandbox.cache import write_atomically
 from sandbox.errors import PatchError

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 
 from agent.errors import RecordError
 from agent.interrupts import Interrupts
+from agent.record.conversation_state import Recall, nothing_kept
 from agent.record.events.kinds import Event, Recorded
 from agent.record.events.recorded import RecordedModel
-from agent.record.state.conversation import Recall, nothing_kept
-from agent.record.state.run import RunState, apply
+from agent.record.run_state import RunState, apply
 from agent.record.store import RunRecord
 
 Show = Callable[[Event, str | None], None]

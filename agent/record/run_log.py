@@ -42,25 +42,25 @@ from agent.record.events.kinds import (
     TextDiscarded,
     TextPiece,
     ThinkingPiece,
+    call_in_words,
+    decision_rule,
+    taken_up_in_words,
 )
 from agent.record.events.lifecycle import (
-    ConversationEnded,
-    Notice,
-    Resumed,
-    RunEnded,
-    RunStarted,
-    SandboxReady,
-)
-from agent.record.events.wording import call_in_words, decision_rule, taken_up_in_words
-from agent.record.events.workspace import (
     ChangesRescanned,
     ChangesTracked,
+    ConversationEnded,
     Exported,
     ExportFailed,
+    Notice,
     OpinionGiven,
+    Resumed,
     ReviewerCalled,
     ReviewerReplied,
     ReviewStarted,
+    RunEnded,
+    RunStarted,
+    SandboxReady,
     VerificationEnded,
 )
 from agent.record.outcome import Crashed, Finished, Outcome

@@ -10,11 +10,10 @@ from pathlib import Path
 from agent.models.interface import Usage
 from agent.record import outcome as outcomes
 from agent.record.events.conversation import KernelRefusal
-from agent.record.events.lifecycle import ForkedFrom
+from agent.record.events.lifecycle import ForkedFrom, OpinionGiven
 from agent.record.events.recorded import FORMAT, RecordedModel
-from agent.record.events.workspace import OpinionGiven
 from agent.record.outcome import CutShort, ExportRefused, Outcome
-from agent.record.state.run import RunState
+from agent.record.run_state import RunState
 from agent.review.opinion.values import NoOpinion, SecondOpinion, finding_of
 from agent.risk.finding import Finding, ordered, risk_by_path
 from agent.verification import Failed, NotAsked, NotRun, Verification, Verified

@@ -25,9 +25,8 @@ from agent.record.events.conversation import (
     TextFormChosen,
     UserMessageAdded,
 )
-from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice, RequestAwaited, Resumed
-from agent.record.events.wording import (
+from agent.record.events.kinds import (
+    Event,
     call_in_words,
     decision_rule,
     form_in_words,
@@ -35,9 +34,12 @@ from agent.record.events.wording import (
     spending_in_words,
     taken_up_in_words,
 )
-from agent.record.events.workspace import (
+from agent.record.events.lifecycle import (
+    Notice,
     OpinionGiven,
     PatchApplied,
+    RequestAwaited,
+    Resumed,
     ReviewerCalled,
     WorkspaceRestored,
 )

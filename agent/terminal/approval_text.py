@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from rich.cells import cell_len, chop_cells
 
-from agent.record.events.wording import call_in_words
+from agent.record.events.kinds import call_in_words
 from agent.untrusted_text import visible
 from policies.decision import Ask, Call
 

@@ -31,16 +31,13 @@ from agent.record.events.kinds import (
     TextDiscarded,
     TextPiece,
     ThinkingPiece,
-)
-from agent.record.events.lifecycle import Notice, RunStarted, SandboxReady
-from agent.record.events.wording import (
     call_in_words,
     form_in_words,
     served_in_words,
     shown_in_words,
     spending_in_words,
 )
-from agent.record.events.workspace import ExportFailed
+from agent.record.events.lifecycle import ExportFailed, Notice, RunStarted, SandboxReady
 from agent.terminal.screen import Line, Screen
 from agent.tools.registry import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, shortened, visible

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.record import outcome as outcomes
 from agent.record.applied_patch import AppliedPatch, place_of
-from agent.record.events.wording import served_in_words
+from agent.record.events.kinds import served_in_words
 from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFailed
 from agent.record.run_log import LOG
 from agent.record.runs import RecordedRun

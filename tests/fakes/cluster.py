@@ -20,7 +20,7 @@ from agent.batch.engines.cluster.node import (
 )
 from agent.conversation.shared_budget import BatchAllowance, BatchUsed
 from agent.errors import RecordError
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 
 
 class ThreadDesk:

@@ -16,7 +16,7 @@ from agent.record.events.kinds import Event
 from agent.record.journal import Journal
 from agent.record.kept import ImageStore
 from agent.record.outcome import Conversation
-from agent.record.state.run import RunState
+from agent.record.run_state import RunState
 from fakes.box import TmpBox
 from fakes.records import FoldedTwin
 from policies.decision import Approve, nobody_to_ask

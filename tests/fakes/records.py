@@ -16,14 +16,14 @@ from typing import Any
 from agent.errors import RecordError
 from agent.models.interface import Image
 from agent.record.chain import HEAD
+from agent.record.conversation_state import ConversationState
 from agent.record.events.conversation import KeptImage
 from agent.record.events.kinds import Event, Recorded, decode
 from agent.record.events.lifecycle import RunStarted
 from agent.record.events.recorded import RecordedModel, count_losses, plain
 from agent.record.reader import RecordLine, lines_of, read_record
+from agent.record.run_state import RunState, apply
 from agent.record.runs import run_in
-from agent.record.state.conversation import ConversationState
-from agent.record.state.run import RunState, apply
 from agent.record.store import EVENTS, RunRecord
 from agent.record.summary import RUNNING, summary_of
 

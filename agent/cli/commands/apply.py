@@ -15,8 +15,8 @@ from agent.past_runs.reviewed_patch import reviewed_patch, spelled
 from agent.preparation import environment, exit_codes
 from agent.record.applied_patch import applied_of, note_place
 from agent.record.reader import read_record
+from agent.record.run_state import fold
 from agent.record.runs import RecordedRun, baseline_of, delivered_of, index_patch_of, patch_of
-from agent.record.state.run import fold
 from agent.record.store import BASELINE
 from agent.risk.finding import NOT_APPROVED, Finding
 from agent.terminal.screen import open_screen

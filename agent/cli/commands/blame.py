@@ -9,8 +9,8 @@ from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.past_runs import blame as blame_lines
 from agent.past_runs.blame import Blame, TracedFile
 from agent.preparation import exit_codes
+from agent.record.events.kinds import call_in_words
 from agent.record.events.recorded import plain
-from agent.record.events.wording import call_in_words
 from agent.record.runs import RecordedRun
 from agent.untrusted_text import decode, one_line, path_text
 

@@ -1,16 +1,26 @@
-"""Every kind of event there is, and a line of a record as the event it was.
+"""Every kind of event there is, a line of a record as the event it was, and events in a few words:
+the same on the terminal, in the log and in the report.
 
 Those for the screen only have no line in the record; what they show is in a later event.
 """
 
-from collections.abc import Callable, Mapping
-from typing import cast, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never, cast, get_args
 
 from agent.errors import RecordError
 from agent.models.interface import Usage
-from agent.record.events import conversation, lifecycle, workspace
+from agent.record.events import conversation, lifecycle
+from agent.record.events.conversation import (
+    ContextShown,
+    HistorySummarised,
+    ResultsCleared,
+    ResultsShortened,
+    TextFormChosen,
+)
+from agent.record.events.lifecycle import Resumed
 from agent.record.events.recorded import RecordedModel
 from agent.untrusted_text import one_line
+from policies.decision import Allow, Ask, Decision, Deny
 from policies.frozen import dataclass
 
 
@@ -85,21 +95,21 @@ Recorded = (
     | conversation.ApprovalAnswered
     | conversation.CallEnded
     | conversation.ImagesWithdrawn
-    | workspace.ChangesTracked
-    | workspace.ChangesRescanned
-    | workspace.WorkspaceRestored
+    | lifecycle.ChangesTracked
+    | lifecycle.ChangesRescanned
+    | lifecycle.WorkspaceRestored
     | lifecycle.Notice
     | lifecycle.RequestAwaited
     | conversation.RequestWithdrawn
-    | workspace.PatchApplied
+    | lifecycle.PatchApplied
     | lifecycle.ConversationEnded
-    | workspace.Exported
-    | workspace.ExportFailed
-    | workspace.VerificationEnded
-    | workspace.ReviewStarted
-    | workspace.ReviewerReplied
-    | workspace.ReviewerCalled
-    | workspace.OpinionGiven
+    | lifecycle.Exported
+    | lifecycle.ExportFailed
+    | lifecycle.VerificationEnded
+    | lifecycle.ReviewStarted
+    | lifecycle.ReviewerReplied
+    | lifecycle.ReviewerCalled
+    | lifecycle.OpinionGiven
     | lifecycle.RunEnded
 )
 Event = Live | Recorded
@@ -125,3 +135,149 @@ def decode(row: Mapping[str, object]) -> Recorded:
         # Written until November 2026, and read by nobody.
         row = {name: row[name] for name in row if name != "system_sha256"}
     return cast("Recorded", made.read(row, str(kind)))
+
+
+_VERBS = {
+    "read_file": "read",
+    "write_file": "write",
+    "edit_file": "edit",
+    "delete_file": "delete",
+    "list_dir": "list",
+}
+
+
+def call_in_words(tool: str, arguments: Mapping[str, object]) -> str:
+    """Such as ``$ pytest -q`` or ``edit core.py``; what the model wrote is not yet made visible."""
+    match tool:
+        case "bash":
+            mark = "& " if arguments.get("background") is True else ""
+            return f"$ {mark}{arguments.get('command', '')}"
+        case "search_files":
+            where = arguments.get("glob") or arguments.get("path") or ""
+            return f"search {arguments.get('pattern', '')!s} {where}".rstrip()
+        case "update_plan":
+            return "plan"
+        case _ if tool in _VERBS:
+            return f"{_VERBS[tool]} {arguments.get('path', '.')}"
+        case _:
+            return tool
+
+
+_SERVED = {
+    "web_search": "search the web",
+    "web_fetch": "fetch pages from the web",
+    "code_execution": "run code on its service's machines",
+}
+
+
+def served_in_words(tools: Sequence[str], *, could: str = "can") -> str:
+    """Such as ``the model can search the web: text can leave this way``; empty for none.
+
+    Tools that are not ours are passed over: a record that came from elsewhere may name some.
+    """
+    served = [words for tool, words in _SERVED.items() if tool in tools]
+    if not served:
+        return ""
+    *most, last = served
+    words = f"{', '.join(most)} and {last}" if most else last
+    return f"the model {could} {words}: text can leave this way"
+
+
+def shown_in_words(context: ContextShown) -> str:
+    # A record that came from elsewhere may name them as it likes.
+    names = [f"{one_line(file.name, 80)}{' (cut)' if file.cut else ''}" for file in context.files]
+    return f"{', '.join(names)} shown to the model as untrusted context"
+
+
+_TEXT_FORM = {
+    "configured": "tool_form is text",
+    "learned": "it wrote calls as text, and none of them ran (tool_form: text begins so)",
+    "refused": "its service takes no tools (tool_form: text begins so)",
+}
+
+
+def form_in_words(chosen: TextFormChosen) -> str:
+    return f"the model's calls are read from its text: {_TEXT_FORM[chosen.why]}"
+
+
+def decision_rule(decision: Decision | None) -> str:
+    """The rules a decision came from."""
+    match decision:
+        case Allow():
+            return ", ".join(decision.rules)
+        case Ask() | Deny():
+            return decision.rule
+        case None:
+            return ""
+
+
+_AUTHORS = {
+    "service": "the service wrote the summary",
+    "model": "the model wrote the summary",
+    "nobody": "no summary could be had: a list of the calls stands in",
+}
+
+
+def spending_in_words(
+    event: BudgetUsed | ResultsCleared | ResultsShortened | HistorySummarised,
+) -> str:
+    """One line: turns, tokens, dollars and time; or what is not sent any more."""
+    match event:
+        case BudgetUsed():
+            return _metered(event)
+        case ResultsShortened():
+            return f"results too large for the model: {event.most_bytes} bytes of each are sent"
+        case ResultsCleared():
+            return f"old results are not sent any more: {_shrunk(event)}"
+        case HistorySummarised():
+            author = _AUTHORS.get(event.author, "")
+            return f"older turns were summarised ({author}): {_shrunk(event)}"
+        case _:
+            assert_never(event)
+
+
+def taken_up_in_words(event: Resumed) -> str:
+    """Who goes on with a run, and what is not as its record would have it."""
+    words = f"taken up by moonpool {one_line(event.version, 40)}, process {event.pid}"
+    if event.in_doubt is not None:
+        words += f"; call {event.in_doubt} was under way and may have been done or not"
+    if event.cut_bytes:
+        words += f"; a last line of the record was torn ({event.cut_bytes} bytes)"
+    lost = event.lossy
+    if lost.cut or lost.redacted:
+        words += f"; texts that the model is not told whole: {lost.cut} too long, "
+        words += f"{lost.redacted} with a secret"
+    return words
+
+
+def tokens_in_words(count: int) -> str:
+    """Such as ``950``, ``34.5k`` or ``1.2M``."""
+    if count < 1000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1_000_000:.1f}M"
+
+
+def _metered(event: BudgetUsed) -> str:
+    parts = [f"turn {event.turns}/{event.turns_allowed}"]
+    used = event.used
+    if used.all_input or used.output_tokens:
+        taken, given = tokens_in_words(used.all_input), tokens_in_words(used.output_tokens)
+        estimated = ", estimated" if used.uncounted_replies else ""
+        parts.append(f"{taken} in{_cached(used)} and {given} out{estimated}")
+    if event.usd_allowed is not None:
+        parts.append(f"${event.usd or 0.0:.4f} of ${event.usd_allowed:g}")
+    elif event.usd:
+        parts.append(f"${event.usd:.4f}")
+    left_s = event.left_s
+    parts.append(f"{left_s / 60:.0f} min left" if left_s >= 120 else f"{left_s:.0f} s left")
+    return ", ".join(parts)
+
+
+def _cached(used: Usage) -> str:
+    share = used.cache_read_tokens / used.all_input if used.all_input else 0.0
+    return f" ({share:.0%} cached)" if share else ""
+
+
+def _shrunk(event: ResultsCleared | HistorySummarised) -> str:
+    before, after = tokens_in_words(event.tokens_before), tokens_in_words(event.tokens_after)
+    return f"some {before} tokens became {after}"

@@ -1,16 +1,25 @@
-"""How a run begins, is taken up, waits and ends; its container; what its operator should know."""
+"""How a run begins, is taken up, waits and ends; its container; what became of its workspace: looks
+at it, the patch, its check, a second opinion on it; what its operator should know.
+
+The events of a second opinion are kinds of their own, so that nothing of it is taken for the
+agent's: it is no part of the conversation that a resumed run goes on with, and no call that is
+replayed.
+"""
 
 from collections.abc import Mapping
 from typing import Literal
 
 from agent.config.instructions import OperatorInstructions, Skill
-from agent.models.interface import Usage
+from agent.models.interface import Reply, Usage
 from agent.record.events.recorded import FORMAT, Lossy, RecordedModel
 from agent.record.outcome import Conversation, Outcome
+from agent.review.opinion.values import SecondOpinion
+from agent.risk.finding import Finding
+from agent.verification import Verification
 from policies.frozen import dataclass
 from sandbox.container.seal import SealReport
 from sandbox.opening.reattach import ContainerState
-from sandbox.patch.values import LeftOut
+from sandbox.patch.values import Change, LeftOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,3 +156,165 @@ class RunEnded(RecordedModel):
     """Where the price comes from; empty where none is known."""
     usd_allowed: float | None
     """What the policy allows; None where it sets no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedFile:
+    """What a path is after a call; its content lies in the record's ``steps``."""
+
+    path: bytes
+    mode: int
+    """git mode; 0 where the file is gone."""
+    blob: str | None
+    """Object id, hex; None where the file is gone."""
+
+
+class ChangesTracked(RecordedModel):
+    """What changed in the workspace while calls `first` to `last` were made, or since."""
+
+    event: Literal["changes_tracked"] = "changes_tracked"
+    first: int
+    last: int
+    changed: tuple[TrackedFile, ...]
+    missed: tuple[bytes, ...]
+    """Paths that changed and whose content was not kept."""
+    unfollowed: str | None
+    """Why this is not all, or nothing; None where it is all."""
+    gap: bool = False
+    """Changes from before are in no event: what is not named here may be otherwise too."""
+
+
+class ChangesRescanned(RecordedModel):
+    """Everything that is not as in the baseline, as a process found it that took the run up.
+
+    What of it the calls followed so far did not do, nobody knows the writer of."""
+
+    event: Literal["changes_rescanned"] = "changes_rescanned"
+    changed: tuple[TrackedFile, ...]
+    missed: tuple[bytes, ...]
+    """Paths that are not as in the baseline and whose content was not kept."""
+    unfollowed: str | None
+    """Why this is not all, or nothing; None where it is all."""
+
+
+class WorkspaceRestored(RecordedModel):
+    """The workspace was put back to what it was when a call had ended, and looked at anew."""
+
+    event: Literal["workspace_restored"] = "workspace_restored"
+    call: int
+    """0: to what it was before the first one."""
+    changed: tuple[TrackedFile, ...]
+    """Everything that is not as in the baseline since then."""
+    missed: tuple[bytes, ...]
+    """Paths that are not as in the baseline and whose content was not kept."""
+    unfollowed: str | None
+    """Why this is not all, or nothing; None where it is all."""
+    ended: int
+    """Processes that ran, and were ended."""
+    left: tuple[LeftOut, ...]
+    """What has changed after that call and is as it was before going back."""
+    differing: tuple[LeftOut, ...]
+    """What should be as after that call, and is not."""
+
+
+class PatchApplied(RecordedModel):
+    """The person had the patch so far applied to a directory, in the middle of a chat."""
+
+    event: Literal["patch_applied"] = "patch_applied"
+    directory: str
+    patch_sha256: str
+    """Digest (hex) of the whole patch so far, which the directory has now."""
+    changes: tuple[Change, ...]
+    """What it changed there."""
+
+
+class Exported(RecordedModel):
+    """The patch is made, proved and written."""
+
+    event: Literal["exported"] = "exported"
+    path: str
+    """Where the patch was written."""
+    refused: bool
+    """The export gate refuses it."""
+    base_tree: str
+    """Tree id (hex) of the baseline."""
+    tree: str
+    """Tree id (hex) of baseline + patch."""
+    patch_sha256: str
+    patch_bytes: int
+    index_patch: str | None = None
+    """Where the same change was written in what git stores, where that is something else."""
+    index_patch_sha256: str | None = None
+    git_note: str | None = None
+    """What a person must know who applies the patch with git itself; None where nothing is."""
+    changes: tuple[Change, ...]
+    """The riskiest first."""
+    left_out: tuple[LeftOut, ...]
+    """What changed in the container and is not in the patch."""
+    findings: tuple[Finding, ...]
+    seconds: float
+    """For making it."""
+
+
+class ExportFailed(RecordedModel):
+    """No patch could be made."""
+
+    event: Literal["export_failed"] = "export_failed"
+    message: str
+
+
+class VerificationEnded(RecordedModel):
+    """What the operator's own check of the patch came to."""
+
+    event: Literal["verification_ended"] = "verification_ended"
+    result: Verification
+
+
+class ReviewStarted(RecordedModel):
+    """A reviewer is about to be asked; what one before it said in this run is void."""
+
+    event: Literal["review_started"] = "review_started"
+    model: str
+    patch_sha256: str
+    shown_bytes: int
+    """Of what it is asked with: task, patch, verification and findings."""
+    unshown: str
+    """What of the patch does not stand in it, in words; empty: all of it does."""
+
+
+class ReviewerReplied(RecordedModel):
+    """A whole answer of the reviewer."""
+
+    event: Literal["reviewer_replied"] = "reviewer_replied"
+    turn: int
+    """Counts the reviewer's own, from 1."""
+    reply: Reply
+    seconds: float
+    used: Usage
+    """Sum over the run so far, the agent's included."""
+    usd: float | None
+    """What `used` cost; None where a model's price is not known."""
+
+
+class ReviewerCalled(RecordedModel):
+    """A look of the reviewer into the files, or a call that was refused."""
+
+    event: Literal["reviewer_called"] = "reviewer_called"
+    number: int
+    """Counts the reviewer's own, from 1."""
+    tool: str
+    arguments: Mapping[str, object]
+    is_error: bool
+    text: str
+    """What the reviewer is told."""
+    brief: str
+    """One line for a person."""
+
+
+class OpinionGiven(RecordedModel):
+    """What came of it."""
+
+    event: Literal["opinion_given"] = "opinion_given"
+    opinion: SecondOpinion
+    finding: Finding | None
+    """What the export gate makes of it; None: it is approved."""

@@ -20,8 +20,8 @@ from agent.past_runs.reviewed_patch import ReviewedPatch, reviewed_patch, spelle
 from agent.record.applied_patch import applied_of, note_place
 from agent.record.decisions import Decision, note
 from agent.record.reader import read_record
+from agent.record.run_state import RunState, fold
 from agent.record.runs import RecordedRun, delivered_of, run_in
-from agent.record.state.run import RunState, fold
 from agent.record.store import BASELINE, EVENTS
 from agent.review.decide.outcome import Applied, ApplyOrder, ApplyResult, CheckFailed, PartRefused
 from agent.review.decide.placement import PatchPlacement, target_of

@@ -34,13 +34,13 @@ from agent.models.interface import (
 )
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record import outcome as outcomes
+from agent.record.conversation_state import IMAGE_GONE
 from agent.record.events.conversation import (
     UserMessageAdded,
 )
-from agent.record.events.workspace import ReviewStarted
+from agent.record.events.lifecycle import ReviewStarted
 from agent.record.journal import Journal
 from agent.record.outcome import Conversation
-from agent.record.state.conversation import IMAGE_GONE
 from agent.record.summary import DeliveredPatch
 from agent.review.opinion.form import GIVE_OPINION, TOOL, OpinionArguments, placed, spec
 from agent.review.opinion.material import ReviewCase, ReviewMaterial, material

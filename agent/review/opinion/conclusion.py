@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.conversation.budget import Budget
 from agent.interrupts import Interrupts, SignalReceived
 from agent.record.events.kinds import Progress
-from agent.record.events.workspace import OpinionGiven
+from agent.record.events.lifecycle import OpinionGiven
 from agent.record.journal import Journal
 from agent.record.outcome import (
     Conversation,

@@ -16,8 +16,7 @@ from agent.record.events.conversation import (
     ReplyDiscarded,
 )
 from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice
-from agent.record.events.workspace import ReviewerCalled, ReviewerReplied
+from agent.record.events.lifecycle import Notice, ReviewerCalled, ReviewerReplied
 from agent.record.journal import Journal
 
 

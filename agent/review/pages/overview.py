@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from agent import verification
 from agent.record import outcome as outcomes
-from agent.record.events.wording import served_in_words
+from agent.record.events.kinds import served_in_words
 from agent.record.outcome import ExportRefused, Finished
 from agent.record.summary import RUNNING, RunSummary
 from agent.review.pages.diff import line_counts, path_words

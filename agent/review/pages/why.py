@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from agent.models.interface import words_of
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
-from agent.record.events.kinds import Event
-from agent.record.events.wording import call_in_words
+from agent.record.events.kinds import Event, call_in_words
 from agent.review.pages.markup import Markup, joined, rendered, tag
 from agent.review.pages.steps import shortened_result
 from agent.untrusted_text import one_line, visible

@@ -25,16 +25,17 @@ from agent.record.events.conversation import (
     TextFormChosen,
     UserMessageAdded,
 )
-from agent.record.events.kinds import Recorded
-from agent.record.events.lifecycle import Forked, Resumed, RunStarted
-from agent.record.events.recorded import plain
-from agent.record.events.wording import form_in_words
-from agent.record.events.workspace import (
+from agent.record.events.kinds import Recorded, form_in_words
+from agent.record.events.lifecycle import (
+    Forked,
     OpinionGiven,
+    Resumed,
     ReviewerReplied,
     ReviewStarted,
+    RunStarted,
     VerificationEnded,
 )
+from agent.record.events.recorded import plain
 from agent.record.outcome import Finished, name_of
 from agent.record.store import EVENTS, IMAGES
 from agent.record.summary import RunSummary

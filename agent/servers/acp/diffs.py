@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.record.events.kinds import Recorded
-from agent.record.events.workspace import ChangesTracked, TrackedFile
-from agent.record.state.run import TrackedFiles
+from agent.record.events.lifecycle import ChangesTracked, TrackedFile
+from agent.record.run_state import TrackedFiles
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.manifest import SYMLINK, ManifestEntry, blob_id

@@ -13,10 +13,9 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.lifecycle.session import RunSetup
-from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_codes import of_outcome
 from agent.preparation.model import known_secrets
-from agent.preparation.prepare import Preparation, notices_of
+from agent.preparation.prepare import Preparation, carry_out, notices_of
 from agent.record import outcome as outcomes
 from agent.record.run_log import OWN
 from agent.record.store import STEPS, RunRecord

@@ -13,7 +13,7 @@ from acp.schema import AllowedOutcome, DeniedOutcome, PermissionOption, ToolCall
 
 from agent.interrupts import Interrupts
 from agent.lifecycle.session import RunSession
-from agent.record.events.wording import call_in_words
+from agent.record.events.kinds import call_in_words
 from agent.servers.acp.markup import fenced, title
 from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.view import EditorView, call_id

@@ -44,11 +44,12 @@ from agent.record.events.kinds import (
     TextDiscarded,
     TextPiece,
     ThinkingPiece,
+    call_in_words,
+    shown_in_words,
+    spending_in_words,
 )
-from agent.record.events.lifecycle import Notice, SandboxReady
+from agent.record.events.lifecycle import Notice, PatchApplied, SandboxReady
 from agent.record.events.recorded import RecordedModel
-from agent.record.events.wording import call_in_words, shown_in_words, spending_in_words
-from agent.record.events.workspace import PatchApplied
 from agent.servers.acp.diffs import FileDiffs, ShownChanges
 from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
 from agent.servers.acp.outbox import Update

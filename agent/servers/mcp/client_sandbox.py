@@ -21,8 +21,8 @@ from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
 from agent.lifecycle.session import RunSession, RunSetup
 from agent.past_runs.resume import UnaskedModel
-from agent.preparation.carry_out import carry_out
 from agent.preparation.exit_codes import of_outcome
+from agent.preparation.prepare import carry_out
 from agent.record.events.conversation import CallEnded, CallRefused, UserMessageAdded
 from agent.record.events.kinds import Event, OutputPiece, Progress
 from agent.record.events.lifecycle import RequestAwaited

@@ -6,7 +6,7 @@ from agent.conversation.budget import LEAST_ANSWER_TOKENS, Budget, Stopwatch, To
 from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates, facts_of
 from agent.record.outcome import Finished, LimitReached, RunLimit
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 from fakes.conversation import FakeConversation, with_budget
 from fakes.long import converse, turns
 from fakes.model import ToldModel, say

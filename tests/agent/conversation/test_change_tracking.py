@@ -12,7 +12,7 @@ from agent.conversation.change_tracking import ChangeTracker
 from agent.interrupts import Interrupts
 from agent.record.events.conversation import CallStarted
 from agent.record.events.kinds import Event, decode
-from agent.record.events.workspace import ChangesRescanned, ChangesTracked, WorkspaceRestored
+from agent.record.events.lifecycle import ChangesRescanned, ChangesTracked, WorkspaceRestored
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, calls, say
 from fakes.runs import FakeRun

@@ -30,13 +30,13 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
+from agent.record.conversation_state import IMAGE_GONE
 from agent.record.events.conversation import CallEnded, ImagesWithdrawn
 from agent.record.events.kinds import Event, Recorded
 from agent.record.events.lifecycle import RunStarted
 from agent.record.journal import Journal
 from agent.record.kept import ImageStore, recall
 from agent.record.outcome import Finished, ModelFailed
-from agent.record.state.conversation import IMAGE_GONE
 from agent.tools import registry
 from agent.tools.interface import ToolAnswer, ToolContext
 from fakes.box import TmpBox

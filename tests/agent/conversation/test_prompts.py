@@ -13,7 +13,7 @@ from agent.conversation.prompts import LARGEST_BYTES, NAMES, context_of
 from agent.conversation.resume_state import resume_state_of
 from agent.models.interface import Text, UserMessage
 from agent.record.events.conversation import ContextShown, ShownFile
-from agent.record.events.wording import shown_in_words
+from agent.record.events.kinds import shown_in_words
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.records import lines_from

@@ -25,7 +25,7 @@ from agent.models.interface import CallCost, Reply, Request, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.models.rate_limit import RateReading, RequestEnd, ServiceHealth
 from agent.record.outcome import Finished, Interrupted, LimitReached, RunLimit, name
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.model import ToldModel, call, say

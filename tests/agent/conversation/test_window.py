@@ -32,6 +32,7 @@ from agent.models.interface import (
     UserMessage,
 )
 from agent.models.pricing import ModelInfo
+from agent.record.conversation_state import ContextWindow, SummaryNotes
 from agent.record.events.conversation import (
     HistorySummarised,
     ModelCalled,
@@ -41,7 +42,6 @@ from agent.record.events.conversation import (
 from agent.record.events.kinds import Event
 from agent.record.events.recorded import REDACTED
 from agent.record.outcome import Finished
-from agent.record.state.conversation import ContextWindow, SummaryNotes
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation, with_budget
 from fakes.model import ToldModel, say

@@ -13,8 +13,7 @@ from agent.preparation import exit_codes
 from agent.record.chain import chain_of
 from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event
-from agent.record.events.lifecycle import Notice, RunEnded
-from agent.record.events.workspace import ExportFailed
+from agent.record.events.lifecycle import ExportFailed, Notice, RunEnded
 from agent.record.outcome import (
     Crashed,
     ExportRefused,

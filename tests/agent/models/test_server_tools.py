@@ -11,7 +11,7 @@ from agent.models.host import Host, refuse_what_cannot_be
 from agent.models.interface import AssistantMessage, Opaque, Reply, StopReason, Text, Usage
 from agent.past_runs.policy_usage import policy_usage
 from agent.record.events.conversation import ModelReplied
-from agent.record.events.wording import served_in_words
+from agent.record.events.kinds import served_in_words
 from agent.record.runs import RecordedRun
 from agent.review.report.html import render
 from agent.terminal.progress import Display

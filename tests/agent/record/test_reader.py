@@ -9,7 +9,7 @@ from agent.errors import RecordError
 from agent.record.chain import digest
 from agent.record.events.lifecycle import Notice
 from agent.record.reader import read_record
-from agent.record.state.run import fold
+from agent.record.run_state import fold
 from agent.record.summary import summary_of
 from fakes.records import run_started, written_record
 

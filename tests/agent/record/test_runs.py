@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 
 from agent.record.outcome import CutShort, name
+from agent.record.run_state import fold
 from agent.record.runs import run_in
-from agent.record.state.run import fold
 from agent.record.store import SUMMARY
 from agent.record.summary import running_summary, summary_of
 from fakes.records import run_started, written_record

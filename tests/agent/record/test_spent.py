@@ -7,7 +7,7 @@ from agent.record.events.conversation import CallReserved, ReplyDiscarded
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Resumed
 from agent.record.events.recorded import Lossy
-from agent.record.state.run import fold
+from agent.record.run_state import fold
 from agent.record.timeline import timeline
 
 BEFORE = ReplyDiscarded(usage=Usage(), used=Usage(output_tokens=2), usd=0.5)

@@ -12,8 +12,8 @@ from agent.models.script.player import ScriptModel
 from agent.record import outcome as outcomes
 from agent.record.events.conversation import ModelCalled, ModelReplied
 from agent.record.events.kinds import TextPiece
+from agent.record.run_state import fold
 from agent.record.runs import RecordedRun
-from agent.record.state.run import fold
 from agent.record.summary import running_summary
 from agent.terminal.progress import Display, Layout
 from agent.terminal.result import print_result

@@ -32,7 +32,7 @@ from agent.batch.worker import not_begun, not_done, perform
 from agent.conversation.shared_budget import BatchUsed, SharedBudget
 from agent.errors import RecordError
 from agent.lifecycle.job import Job, OnProgress
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 from agent.record.store import EVENTS, runs_directory
 from sandbox.errors import SandboxError, SandboxLost
 

@@ -29,7 +29,7 @@ from agent.lifecycle.job import Job, OnProgress, OpenBox
 from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show
 from agent.record.outcome import Outcome
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.version import VERSION

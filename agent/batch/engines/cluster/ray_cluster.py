@@ -40,7 +40,7 @@ from agent.batch.engines.cluster.node import (
 )
 from agent.conversation.shared_budget import BatchAllowance, BatchUsed
 from agent.errors import RecordError, UsageError
-from agent.record.state.run import BudgetSpent
+from agent.record.run_state import BudgetSpent
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.errors import SandboxError

@@ -8,7 +8,7 @@ from agent.cli.commands.policy.image import about_image, unknown_image
 from agent.cli.options import CEILING
 from agent.preparation import exit_codes
 from agent.preparation.policy import permit
-from agent.record.events.wording import served_in_words
+from agent.record.events.kinds import served_in_words
 from agent.untrusted_text import visible
 from policies.errors import PolicyError
 from policies.operator.check import as_data, broken_examples, shown

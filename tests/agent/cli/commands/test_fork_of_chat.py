@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.record.conversation_state import ConversationState
 from agent.record.kept import recall
 from agent.record.reader import read_record
-from agent.record.state.conversation import ConversationState
-from agent.record.state.run import fold
+from agent.record.run_state import fold
 from agent.record.store import IMAGES
 from command_line.chatting import Chatting
 from command_line.running import DONE, bash

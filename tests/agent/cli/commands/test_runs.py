@@ -7,8 +7,8 @@ import pytest
 
 from agent.errors import RecordError
 from agent.record.decisions import Decision, note
+from agent.record.run_state import fold
 from agent.record.runs import RecordedRun, UnreadableRun, all_runs, find
-from agent.record.state.run import fold
 from agent.record.store import RunRecord
 from agent.record.summary import running_summary
 from command_line.running import Shell

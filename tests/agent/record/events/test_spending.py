@@ -14,8 +14,7 @@ from agent.record.events.conversation import (
     ResultsCleared,
     ResultsShortened,
 )
-from agent.record.events.kinds import BudgetUsed, Event
-from agent.record.events.wording import spending_in_words, tokens_in_words
+from agent.record.events.kinds import BudgetUsed, Event, spending_in_words, tokens_in_words
 from agent.record.runs import RecordedRun
 from agent.review.report.html import render
 from agent.terminal.progress import Display

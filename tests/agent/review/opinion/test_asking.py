@@ -14,7 +14,7 @@ from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
 from agent.preparation import exit_codes
 from agent.record.events.kinds import Event
-from agent.record.events.workspace import (
+from agent.record.events.lifecycle import (
     OpinionGiven,
     ReviewerCalled,
     ReviewerReplied,

@@ -9,8 +9,7 @@ import pytest
 from agent.models.interface import Usage
 from agent.record.chain import digest
 from agent.record.events.conversation import CallRefused, CallStarted, WhyRefused
-from agent.record.events.lifecycle import RunEnded, RunStarted
-from agent.record.events.workspace import Exported
+from agent.record.events.lifecycle import Exported, RunEnded, RunStarted
 from agent.record.outcome import Finished
 from checkout import EXAMPLES
 from command_line.running import Shell

@@ -13,6 +13,12 @@ from functools import reduce
 
 from agent.errors import RecordError
 from agent.models.interface import Usage
+from agent.record.conversation_state import (
+    ConversationState,
+    Recall,
+    converse,
+    nothing_kept,
+)
 from agent.record.events.conversation import (
     CallEnded,
     CallReserved,
@@ -23,31 +29,23 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
+    ChangesRescanned,
+    ChangesTracked,
     ConversationEnded,
+    Exported,
+    ExportFailed,
     Forked,
+    OpinionGiven,
+    PatchApplied,
     RequestAwaited,
     Resumed,
+    ReviewerReplied,
     RunEnded,
     RunStarted,
     SandboxReady,
-)
-from agent.record.events.workspace import (
-    ChangesRescanned,
-    ChangesTracked,
-    Exported,
-    ExportFailed,
-    OpinionGiven,
-    PatchApplied,
-    ReviewerReplied,
     TrackedFile,
     VerificationEnded,
     WorkspaceRestored,
-)
-from agent.record.state.conversation import (
-    ConversationState,
-    Recall,
-    converse,
-    nothing_kept,
 )
 from agent.tools import registry
 from agent.verification import Verification

@@ -47,8 +47,8 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import ConversationEnded, RequestAwaited
+from agent.record.loop_detection import Repetition
 from agent.record.outcome import Conversation
-from agent.record.state.loop_detection import Repetition
 from policies.frozen import dataclass
 
 
