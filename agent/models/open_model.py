@@ -217,7 +217,7 @@ def _openai_service(
 
 
 def _script(name: str, environ: Mapping[str, str], configuration: Configuration) -> Model:  # noqa: ARG001 - one signature for all
-    from agent.models.script.player import ScriptModel  # noqa: PLC0415 - as above: pydantic and YAML
+    from agent.models.script import ScriptModel  # noqa: PLC0415 - as above: pydantic and YAML
 
     return ScriptModel.open(name)
 

@@ -29,7 +29,7 @@ LOADED = (
     "agent.models.anthropic.client",
     "agent.models.openai.client",
     "agent.models.pricing",
-    "agent.models.script.player",
+    "agent.models.script",
     "agent.review.report.html",
     "agent.lifecycle.run",
     "agent.lifecycle.open_sandbox",

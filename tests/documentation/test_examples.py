@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 import agent.config.file
 from agent.batch.tasks.form import TasksFile
-from agent.models.script.file import load as load_script
+from agent.models.script import load as load_script
 from checkout import ROOT
 from documentation.commands import started, wrong_in_command, wrong_in_shell
 from documentation.examples import PAGES, PART, Example, examples, mentions, of, read

@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import ModelBilling
 from agent.models.interface import Reply, StopReason
-from agent.models.script.player import ScriptModel
+from agent.models.script import ScriptModel
 from agent.preparation import exit_codes
 from agent.record.chain import chain_of
 from agent.record.events.conversation import CallStarted, ModelCalled

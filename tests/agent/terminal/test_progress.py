@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.models.script.player import ScriptModel
+from agent.models.script import ScriptModel
 from agent.record import outcome as outcomes
 from agent.record.events.conversation import ModelCalled, ModelReplied
 from agent.record.events.kinds import TextPiece

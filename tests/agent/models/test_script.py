@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError, UsageError
+from agent.models import script
 from agent.models.interface import (
     AssistantMessage,
     Message,
@@ -20,9 +21,7 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.models.script import file as script_file
-from agent.models.script import player as script
-from agent.models.script.player import ScriptModel
+from agent.models.script import ScriptModel
 from fakes.providers import result, user
 
 GOOD = """
@@ -45,7 +44,7 @@ turns:
 
 
 def model(text: str) -> ScriptModel:
-    return ScriptModel(script_file.decode(text.encode(), "s.yaml"), file="s.yaml")
+    return ScriptModel(script.decode(text.encode(), "s.yaml"), file="s.yaml")
 
 
 def ask(model: ScriptModel, *messages: Message) -> tuple[Reply, list[StreamEvent]]:
@@ -240,7 +239,7 @@ def test_a_relative_file_is_looked_up_from_the_current_directory(
 
 def test_the_example_in_the_documentation_is_a_script() -> None:
     example = (script.__doc__ or "").partition("::\n\n")[2].partition("\n\nA turn")[0]
-    turns = script_file.decode(example.encode(), "doc")
+    turns = script.decode(example.encode(), "doc")
     assert len(turns) == 3
 
 

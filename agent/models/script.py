@@ -1,0 +1,348 @@
+"""``script:FILE``: a recorded conversation that stands in for a model.
+
+For demonstrations and tests without a key: everything but the words of the model is real. Owns the
+file's form, its strict reading (every error with file, line and key path), and the playing.
+Deterministic: the same file and the same results give the same run. Usage is zero.
+
+A file, YAML, at most 16 MiB; unknown keys are errors::
+
+    version: 1
+    turns:                            # one for each answer of the model, in order
+      - text: I'll run the tests.     # optional
+        calls:                        # optional; all of them in one turn
+          - tool: bash
+            arguments: {command: pytest -q}
+      - expect: "1 failed"            # optional: must stand in the last tool results, or the run
+        calls:                        # ends with an error that shows both
+          - tool: read_file
+            arguments: {path: calc.py}
+      - expect: {regex: 'return a \\+ b$'}   # multi-line mode: ^ and $ match at lines
+        text: Done.
+        stop: end_turn                # optional: any `agent.models.interface.StopReason`; by
+                                      # default tool_use with calls, end_turn without
+
+A turn has at least one of ``text``, ``calls`` and ``stop``. ``expect`` takes one text or regex, or
+a list of them that must all be found in the results of the turn before, taken together. A relative
+FILE is looked up from the current directory.
+
+Where the run is in text form (``tool_form: text``), a turn's call is written as the prompt asks.
+
+A resumed run goes on where its history stands: the first reply of a process is the turn after as
+many as the history holds answers.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import pydantic
+import yaml
+
+from agent.errors import ModelError, UsageError
+from agent.models.interface import (
+    AssistantMessage,
+    Message,
+    Reply,
+    Request,
+    StopReason,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ToolResult,
+    ToolUse,
+    Usage,
+    UserMessage,
+)
+from policies.file.fields import StrictModel
+from sandbox.threads import Recent
+
+LARGEST_BYTES: Final = 16 * 1024 * 1024
+_DEEPEST: Final = 60
+_MOST_VALUES: Final = 200_000
+_Place = tuple[str | int, ...]
+
+
+def load(path: Path) -> tuple["Turn", ...]:
+    """Read a script.
+
+    Raises:
+        UsageError: one line that names file, line and key path where it can.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: can't read the script: {error.strerror or error}") from error
+    if len(data) > LARGEST_BYTES:
+        raise UsageError(f"{path}: a script may have {LARGEST_BYTES} bytes at most")
+    return _decoded.get((data, str(path)), lambda: decode(data, str(path)))
+
+
+_decoded = Recent[tuple["Turn", ...]](2)
+"""A batch plays one script in each of its runs."""
+
+
+def decode(data: bytes, name: str) -> tuple["Turn", ...]:
+    """As `load`, from bytes; ``name`` stands in the errors."""
+    try:
+        node = yaml.compose(data, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise UsageError(f"{name}:{line}: not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if node is None:
+        raise UsageError(f"{name}: the script is empty: it needs version and turns")
+    document = _Document(name)
+    value = document.value(node, ())
+    try:
+        script = _Script.model_validate(value)
+    except pydantic.ValidationError as error:
+        raise UsageError(document.explained(error)) from error
+    return tuple(
+        Turn.model_construct(**dict(turn), line=document.line(("turns", index)))
+        for index, turn in enumerate(script.turns)
+    )
+
+
+class _ScriptCall(StrictModel):
+    tool: Annotated[str, pydantic.Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")]
+    arguments: dict[str, Any] = pydantic.Field(default_factory=dict)
+
+
+def _compiling(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+class _Regex(StrictModel):
+    regex: Annotated[str, pydantic.AfterValidator(_compiling)]
+
+
+_Expect = Annotated[str, pydantic.Field(min_length=1)] | _Regex
+
+
+class _TurnForm(StrictModel):
+    text: str = ""
+    calls: list[_ScriptCall] = pydantic.Field(default_factory=list)
+    expect: _Expect | list[_Expect] = pydantic.Field(default_factory=list)
+    # In YAML a reason is a string, which strict mode would not take for the enum.
+    stop: Annotated[StopReason, pydantic.Field(strict=False)] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _says_something(self) -> "_TurnForm":
+        if not (self.text.strip() or self.calls or self.stop):
+            raise ValueError("a turn needs text, calls or stop")
+        if self.stop == StopReason.TOOL_USE and not self.calls:
+            raise ValueError("stop: tool_use needs calls")
+        return self
+
+
+class Turn(_TurnForm):
+    """One answer of the model, as it stands in a file."""
+
+    line: int
+    """1-based, in the file."""
+
+
+class _Script(StrictModel):
+    version: Literal[1]
+    turns: Annotated[list[_TurnForm], pydantic.Field(min_length=1)]
+
+
+class _Document:
+    """Plain values of YAML nodes, and the line that each place stands on."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lines: dict[_Place, int] = {}
+        self._scalars = yaml.SafeLoader("")
+
+    def line(self, place: _Place) -> int:
+        """Of the place, or of the nearest one around it."""
+        while place not in self._lines:
+            place = place[:-1]
+        return self._lines[place]
+
+    def value(self, node: yaml.Node, place: _Place) -> object:
+        self._lines[place] = node.start_mark.line + 1
+        if len(place) > _DEEPEST:
+            # An alias that contains itself ends here too.
+            raise self._error(place, "nested too deeply")
+        if len(self._lines) > _MOST_VALUES:
+            # Aliases of aliases grow without end from a few lines.
+            raise self._error(place, f"more than {_MOST_VALUES} values")
+        match node:
+            case yaml.MappingNode():
+                return self._mapping(node, place)
+            case yaml.SequenceNode():
+                return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
+            case _:
+                return self._scalar(node, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: _Place) -> dict[str, object]:
+        result: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            key = self._scalar(key_node, place) if isinstance(key_node, yaml.ScalarNode) else None
+            if not isinstance(key, str):
+                raise self._error(place, "a key must be text: put it in quotes")
+            if key in result:
+                self._lines[(*place, key)] = key_node.start_mark.line + 1
+                raise self._error((*place, key), "stands there twice")
+            result[key] = self.value(value_node, (*place, key))
+        return result
+
+    def _scalar(self, node: yaml.Node, place: _Place) -> object:
+        try:
+            value = self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self._error(place, f"not a value: {str(error).splitlines()[0]}") from error
+        if isinstance(value, float) and value - value != 0:
+            raise self._error(place, "JSON has no such number")
+        if value is None or isinstance(value, str | int | float | bool):
+            return value
+        raise self._error(place, f"JSON has no {type(value).__name__}: put it in quotes")
+
+    def explained(self, error: pydantic.ValidationError) -> str:
+        """The first complaint about what is deepest in the file: the nearest to the cause."""
+        worst = max(error.errors(), key=lambda item: len(self._known(item["loc"])))
+        place = self._known(worst["loc"])
+        said = {
+            "extra_forbidden": "is no key of a script",
+            "missing": f"{worst['loc'][-1] if worst['loc'] else ''} is missing",
+        }.get(worst["type"], worst["msg"].removeprefix("Value error, "))
+        return str(self._error(place, said))
+
+    def _known(self, loc: _Place) -> _Place:
+        """pydantic names the branches of a union in its places; the file does not."""
+        place: _Place = ()
+        for step in loc:
+            if (*place, step) in self._lines:
+                place = (*place, step)
+        return place
+
+    def _error(self, place: _Place, message: str) -> UsageError:
+        key = "".join(
+            f"[{step}]" if isinstance(step, int) else f".{step}" for step in place
+        ).removeprefix(".")
+        return UsageError(f"{self._name}:{self.line(place)}: {key + ': ' if key else ''}{message}")
+
+
+_SHOWN_CHARACTERS: Final = 400
+
+
+class ScriptModel:
+    """Plays a script's turns, one for each reply."""
+
+    def __init__(self, turns: Sequence[Turn], *, file: str) -> None:
+        self._turns = tuple(turns)
+        self._file = file
+        self._next: int | None = None
+
+    @classmethod
+    def open(cls, file: str) -> "ScriptModel":
+        """Read a script.
+
+        Raises:
+            UsageError: it can't be read or is not a script; names file, line and key.
+        """
+        return cls(load(Path(file)), file=file)
+
+    @property
+    def name(self) -> str:
+        return f"script:{self._file}"
+
+    def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+        """The next turn.
+
+        Raises:
+            ModelError: the turns have run out, or a result is not what the turn expects.
+        """
+        if self._next is None:
+            self._next = sum(isinstance(m, AssistantMessage) for m in request.messages)
+        if self._next >= len(self._turns):
+            raise ModelError(
+                f"{self._file}: the script has only {len(self._turns)} turns and the run goes on: "
+                "add a turn, or end the last one without calls"
+            )
+        number = self._next + 1
+        turn = self._turns[self._next]
+        label = None
+        if not request.tools:
+            from agent.models.text_calls import rendering  # noqa: PLC0415 - few runs offer none
+
+            label = rendering.label_in(request.system)
+        self._check(turn, number, last_results(request.messages, in_text=label is not None))
+        self._next = number
+        message = _message(turn, number)
+        stop = turn.stop or (StopReason.TOOL_USE if turn.calls else StopReason.END_TURN)
+        if turn.calls and label is not None:
+            message, stop = _in_text(message, label), StopReason.END_TURN
+        for block in message.blocks:
+            if isinstance(block, Text):
+                on_event(TextDelta(text=block.text))
+        return Reply(message=message, stop=stop, usage=Usage())
+
+    def _check(self, turn: Turn, number: int, results: str) -> None:
+        expected = turn.expect if isinstance(turn.expect, list) else [turn.expect]
+        for expectation in expected:
+            if not found(expectation, results):
+                raise ModelError(
+                    f"{self._file}:{turn.line}: turn {number} expects {_shown(expectation)} in the "
+                    f"last tool results; they were: {_excerpt(results)}"
+                )
+
+
+def last_results(messages: Sequence[Message], *, in_text: bool = False) -> str:
+    """The texts of the results in the newest message, a line break between two.
+
+    Args:
+        in_text: results are texts as all else.
+    """
+    newest = messages[-1] if messages else None
+    if not isinstance(newest, UserMessage):
+        return ""
+    wanted = Text if in_text else ToolResult
+    return "\n".join(block.text for block in newest.blocks if isinstance(block, wanted))
+
+
+def found(expectation: str | _Regex, results: str) -> bool:
+    if isinstance(expectation, str):
+        return expectation in results
+    return re.search(expectation.regex, results, re.MULTILINE) is not None
+
+
+def _message(turn: Turn, number: int) -> AssistantMessage:
+    text = [Text(text=turn.text)] if turn.text else []
+    calls = [
+        ToolUse(id=f"script_{number}_{position}", name=call.tool, arguments=call.arguments)
+        for position, call in enumerate(turn.calls, start=1)
+    ]
+    return AssistantMessage(blocks=(*text, *calls))
+
+
+def _in_text(message: AssistantMessage, label: str) -> AssistantMessage:
+    """Its calls, written as the prompt asks for them."""
+    from agent.models.text_calls import rendering  # noqa: PLC0415 - as above
+
+    parts = [
+        rendering.written(block, label) if isinstance(block, ToolUse) else block.text
+        for block in message.blocks
+        if isinstance(block, ToolUse | Text)
+    ]
+    return AssistantMessage(blocks=(Text(text="\n\n".join(parts)),))
+
+
+def _shown(expectation: str | _Regex) -> str:
+    return repr(expectation) if isinstance(expectation, str) else f"/{expectation.regex}/"
+
+
+def _excerpt(text: str) -> str:
+    if len(text) <= _SHOWN_CHARACTERS:
+        return repr(text) if text else "(none)"
+    half = _SHOWN_CHARACTERS // 2
+    return f"{text[:half]!r} … {text[-half:]!r}"

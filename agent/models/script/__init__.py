@@ -1,1 +1,0 @@
-"""A recorded conversation that answers in place of a model."""
