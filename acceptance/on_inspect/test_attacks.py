@@ -142,6 +142,19 @@ async def test_a_program_that_the_policy_does_not_list_does_not_run(environment:
     assert (missing.success, missing.returncode) == (False, 127)
 
 
+@pytest.mark.parametrize("odd", ["a\0b", "a\ud800b", "\ud800"])
+async def test_a_word_or_a_name_that_no_kernel_takes_is_refused_in_text_that_can_be_logged(
+    environment: Box, odd: str
+) -> None:
+    for words, stdin in (([odd], None), (["cat", odd], None), (["cat"], odd)):
+        done = await environment.exec(words, input=stdin)
+        assert done.success == ("\0" in odd and stdin is not None)
+        assert done.stderr.encode() or done.success
+    for way in (environment.read_file(odd), environment.write_file(odd, "x")):
+        with pytest.raises(FileNotFoundError):
+            await way
+
+
 async def test_another_user_and_a_key_in_the_environment_are_refused(environment: Box) -> None:
     for user in ("root", "0", "nobody", "", "agent; root"):
         if user:

@@ -124,6 +124,22 @@ async def test_samples_are_worked_on_at_once_each_in_its_own_sandbox(
     assert [record.message for record in caplog.records if "root" in record.message] == []
 
 
+async def test_a_nul_byte_in_a_command_fails_as_a_call_and_the_eval_goes_on(
+    tmp_path: Path,
+) -> None:
+    turns: list[Calls] = [
+        lambda _: [call("bash", command="echo \0")],
+        lambda asked: [call("bash", command=f"echo {int(asked) ** 2} > answer.txt")],
+    ]
+    log = await evaluated(task(1, [use_tools(bash()), generate()]), turns, tmp_path)
+    assert (log.status, log.error) == ("success", None)
+    assert log.results is not None
+    assert log.results.scores[0].metrics["accuracy"].value == 1
+    assert log.samples is not None
+    said = [message.text for message in log.samples[0].messages if message.role == "tool"]
+    assert "NUL" in said[0]
+
+
 async def test_calls_of_one_turn_run_at_once(tmp_path: Path) -> None:
     """The first ends only when the second has run."""
     wait = "until [ -e answer.txt ]; do sleep 0.02; done; echo seen"

@@ -8,7 +8,7 @@ from dataclasses import field
 from policies.file import scalars
 from policies.frozen import dataclass
 from sandbox.container.output import OnOutput, Receiver
-from sandbox.container.session import Session, SessionFiles, path_bytes
+from sandbox.container.session import Session, SessionFiles, path_bytes, text_bytes
 from sandbox.errors import FileError, SandboxLost
 from sandbox.guest import protocol
 from sandbox.guest.wire import PIECE
@@ -41,8 +41,7 @@ def _variables(env: Mapping[str, str]) -> list[protocol.Variable]:
             known, text = scalars.env_name(name), scalars.env_value(value)
         except ValueError as error:
             raise FileError(f"the variable {name!r:.80} {error}") from None
-        data = text.encode("utf-8", "surrogateescape")
-        found.append(protocol.Variable(name=known.encode(), value=data))
+        found.append(protocol.Variable(name=known.encode(), value=text_bytes(text)))
     return found
 
 
@@ -78,7 +77,7 @@ class SessionCommands(SessionFiles):
         Raises:
             SandboxLost: the container is gone and does not come back.
         """
-        wanted = _Wanted(script=command.encode("utf-8", "surrogateescape"), stdin=stdin)
+        wanted = _Wanted(script=text_bytes(command), stdin=stdin)
         return self._run(wanted, timeout_s, on_output, self._cancelled)
 
     def run_program(
@@ -109,7 +108,7 @@ class SessionCommands(SessionFiles):
         if not argv:
             raise FileError("no program is named")
         wanted = _Wanted(
-            argv=[word.encode("utf-8", "surrogateescape") for word in argv],
+            argv=[text_bytes(word) for word in argv],
             stdin=stdin,
             directory=None if cwd is None else path_bytes(cwd),
             variables=_variables(env or {}),
@@ -139,8 +138,6 @@ class SessionCommands(SessionFiles):
     ) -> CommandResult:
         limit_s = self._session.plan.policy.limits.command_timeout_s
         timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
-        if b"\0" in (wanted.script or b"") or any(b"\0" in word for word in wanted.argv or ()):
-            raise FileError("a command can't hold a NUL byte")
         with self._counting:
             if not self._running:
                 self._session.disk_low.clear()
@@ -222,7 +219,7 @@ class SessionCommands(SessionFiles):
     def start(self, command: str) -> int:
         """Start shell text in the background; gives an id for `poll` and `stop`."""
         link = self._session.link
-        wanted = protocol.StartProcess(script=command.encode("utf-8", "surrogateescape"))
+        wanted = protocol.StartProcess(script=text_bytes(command))
         with link.request() as number:
             link.send(wanted, number=number)
             answer = link.answer_to(number, until=time.monotonic() + _GRACE_S)

@@ -144,10 +144,28 @@ def path_bytes(path: str) -> bytes:
     Raises:
         FileMissing: no file can have that name.
     """
-    name = path.encode("utf-8", "surrogateescape")
-    if b"\0" in name or not name:
+    try:
+        name = text_bytes(path)
+    except FileError:
+        name = b""
+    if not name:
         raise FileMissing("no file can have that name")
     return name
+
+
+def text_bytes(text: str) -> bytes:
+    """A word of a command as the guest takes it.
+
+    Raises:
+        FileError: the kernel takes none such: it holds a NUL byte, or half of a surrogate pair.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise FileError("half of a surrogate pair is no text that can be sent") from None
+    if b"\0" in data:
+        raise FileError("a command can't hold a NUL byte")
+    return data
 
 
 _READ_LIMIT = 64 << 20

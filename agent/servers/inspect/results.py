@@ -83,8 +83,11 @@ def _text(output: Output, sandbox: Sandbox) -> str:
     return data.decode("utf-8", "replace")
 
 
-def not_started(error: FileError, program: str) -> ExecResult[str]:
+def not_started(error: FileError | UnicodeEncodeError, program: str) -> ExecResult[str]:
     """A command that was not started: to its caller it failed, as a shell would say it.
+
+    Args:
+        error: of its input too, in which half of a surrogate pair may stand.
 
     Raises:
         PermissionError: the policy does not let it run, or it is no program.
@@ -92,7 +95,8 @@ def not_started(error: FileError, program: str) -> ExecResult[str]:
     if isinstance(error, FileDenied):
         raise PermissionError(errno.EACCES, f"Permission denied ({error})", program) from error
     code = _NOT_FOUND if isinstance(error, FileMissing) else _NOT_STARTED
-    return ExecResult(success=False, returncode=code, stdout="", stderr=f"{program}: {error}\n")
+    said = f"{program}: {error}\n".encode("utf-8", "backslashreplace").decode()
+    return ExecResult(success=False, returncode=code, stdout="", stderr=said)
 
 
 def raise_of_file(error: FileError, file: str) -> NoReturn:

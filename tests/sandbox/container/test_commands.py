@@ -228,9 +228,18 @@ def test_a_limit_of_more_output_than_one_message_takes_is_kept_to(
         assert text.endswith(output.tail)
 
 
-def test_a_nul_byte_in_a_command_is_refused(box: Sandbox) -> None:
-    with pytest.raises(FileError, match="NUL"):
-        box.run("echo a\0b")
+@pytest.mark.parametrize(("text", "why"), [("a\0b", "NUL"), ("a\ud800b", "surrogate")], ids=repr)
+def test_what_the_kernel_takes_in_no_command_is_refused(box: Sandbox, text: str, why: str) -> None:
+    with pytest.raises(FileError, match=why):
+        box.run(f"echo {text}")
+    with pytest.raises(FileError, match=why):
+        box.start(f"echo {text}")
+    with pytest.raises(FileError, match=why):
+        box.run_program(["echo", text])
+    with pytest.raises(FileMissing, match="no file"):
+        box.read_file(text)
+    with pytest.raises(FileMissing, match="no file"):
+        box.write_file(text, b"")
 
 
 def test_run_program_needs_no_shell(box: Sandbox) -> None:
