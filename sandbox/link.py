@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
 from typing import TypeVar
 
 from sandbox.engine.stream import ByteStream
@@ -36,6 +37,8 @@ def refused_programs(paths: Sequence[bytes]) -> tuple[str, ...]:
     Raises:
         ValueError: they are none, or too many.
     """
+    if not paths:
+        return ()
     if len(paths) > REFUSED_LIMIT:
         raise ValueError("too many")
     if any(not path.startswith(b"/") or b"\0" in path for path in paths):
@@ -50,7 +53,7 @@ A = TypeVar("A", bound=GuestAnswer)
 _RECEIVE_BYTES = 1 << 18
 _FIRST_BYTES = 1 << 14
 """What is received at a time at first: most guests never say more, and there may be hundreds."""
-_HEADER_BYTES = 8
+_HEADER = Struct(">B3xI")
 _STDOUT = 1
 _STDERR_LIMIT = 4096
 _ANSWER_TIMEOUT_S = 60.0
@@ -224,7 +227,7 @@ class GuestLink:
         return number, answer
 
     def answer_to(
-        self, number: int, *, until: float, on_tick: Callable[[], None] = lambda: None
+        self, number: int, *, until: float, on_tick: Callable[[], None] | None = None
     ) -> GuestAnswer:
         """The next answer to a request that is open (`request`); errors as `receive`.
 
@@ -247,7 +250,8 @@ class GuestLink:
                     self._waiting -= 1
             if reads:
                 self._read_for_all(left)
-            on_tick()
+            if on_tick is not None:
+                on_tick()
 
     def _read_for_all(self, left_s: float) -> None:
         """Read once, and hand out what came."""
@@ -290,36 +294,31 @@ class GuestLink:
 
     def _take(self, data: memoryview) -> None:
         """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""
-        at = 0
-        while at < len(data):
+        at, size = 0, len(data)
+        while at < size:
             if not self._payload_left:
-                lacking = _HEADER_BYTES - len(self._header)
+                lacking = _HEADER.size - len(self._header)
                 header = self._header + data[at : at + lacking]
                 at += lacking
-                if len(header) < _HEADER_BYTES:
+                if at > size:
                     self._header = header
                     break
                 self._header = b""
-                self._payload_kind = header[0]
-                self._payload_left = int.from_bytes(header[4:], "big")
-                continue
+                self._payload_kind, self._payload_left = _HEADER.unpack(header)
             piece = data[at : at + self._payload_left]
             at += len(piece)
-            self._deliver(piece)
+            self._payload_left -= len(piece)
+            if self._payload_kind == _STDOUT:
+                self._frames.feed(piece)
+            else:
+                self._stderr = (self._stderr + bytes(piece))[-_STDERR_LIMIT:]
         try:
-            answers = [(*message.answer(frame), self._frames.size) for frame in self._frames]
+            for frame in self._frames:
+                self._pending.append((*message.answer(frame), self._frames.size))
         except wire.WireError as error:
             raise self._give_up(f"the guest sent what is no frame ({error})") from error
         except message.ProtocolError as error:
             raise self._give_up(f"the guest sent what is no answer ({error})") from error
-        self._pending.extend(answers)
-
-    def _deliver(self, piece: memoryview) -> None:
-        self._payload_left -= len(piece)
-        if self._payload_kind == _STDOUT:
-            self._frames.feed(piece)
-        else:
-            self._stderr = (self._stderr + bytes(piece))[-_STDERR_LIMIT:]
 
     def give_up(self, why: str) -> None:
         """Ask this guest nothing any more."""

@@ -139,7 +139,7 @@ class SessionCommands(SessionFiles):
         limit_s = self._session.plan.policy.limits.command_timeout_s
         timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
         with self._counting:
-            if not self._running:
+            if not self._running and self._session.disk_low.is_set():
                 self._session.disk_low.clear()
             self._running += 1
         began = time.monotonic()
@@ -168,7 +168,7 @@ class SessionCommands(SessionFiles):
         finally:
             with self._counting:
                 self._running -= 1
-                if not self._running:
+                if not self._running and self._cancelled.is_set():
                     # Not at the start: it may have come a moment before.
                     self._cancelled.clear()
         return receiver.result(end, time.monotonic() - began)

@@ -256,8 +256,7 @@ class GuestCommands:
     def _ended(self, command: RunningCommand) -> None:
         if command.status is None:
             self.reap()
-        if command.status is not None:
-            self.finish_ended()
+        self.finish_ended()
 
     def finish_ended(self) -> None:
         """Report every command whose status has been taken."""
@@ -302,7 +301,8 @@ class GuestCommands:
             command.ending = b"out of memory"
         if code == _TOO_LARGE and command.ending == b"exited":
             command.ending = b"out of disk"
-        printed = [bytes(stream.head + stream.tail) for stream in (command.err, command.out)]
+        streams = (command.err, command.out)
+        printed = [bytes(stream.head + stream.tail) for stream in streams if stream.total]
         self.noticed.look_at_output(code, printed, command.script)
         if command.ending == b"timed out":
             code = 124

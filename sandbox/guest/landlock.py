@@ -270,6 +270,9 @@ def memory_sealed() -> bool:
     return held > 0 and bool(held & _MDWE_REFUSE_EXEC_GAIN)
 
 
-def pidfd_open(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends."""
+def _pidfd_open(pid: int) -> int:
     return _checked(_syscall, 434, pid, 0)
+
+
+pidfd_open = getattr(os, "pidfd_open", _pidfd_open)
+"""From a process to a descriptor that becomes readable when it ends; Python has it since 3.9."""

@@ -8,6 +8,8 @@ guest wrote. Refuses to know which messages there are.
 
 from __future__ import annotations
 
+from _operator import itemgetter
+
 from sandbox.guest import wire
 
 TYPE_CHECKING = False
@@ -17,10 +19,17 @@ if TYPE_CHECKING:
 
     Reader = Callable[[object], Any]
     R = TypeVar("R", bound="Fields")
+    Row = tuple[Any, ...]
 else:
+    Row = tuple
 
     def dataclass_transform(**_: bool) -> Callable[[type], type]:
         return lambda made: made
+
+
+_new = tuple.__new__
+_GETTERS: list[property] = []
+"""Of a field by its place: the same ones for all classes, as each guest holds them."""
 
 
 class ProtocolError(ValueError):
@@ -28,8 +37,8 @@ class ProtocolError(ValueError):
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-class Fields:
-    """A value with named fields: those that its class annotates.
+class Fields(Row):
+    """A value with named fields: those that its class annotates. It is the tuple of them.
 
     A type is ``bytes``, ``int``, ``bool``, another such class, a ``list[…]`` of one of these, or
     one of these ``| None``.
@@ -38,48 +47,41 @@ class Fields:
     if TYPE_CHECKING:
         _name: ClassVar[bytes]
         _kinds: ClassVar[dict[str, str]]
-        _readers: ClassVar[list[tuple[str, tuple[type, ...], Reader]] | None]
+        _readers: ClassVar[list[tuple[tuple[type, ...], Reader]] | None]
 
     def __init_subclass__(cls) -> None:
         cls._name = cls.__name__.encode()
         cls._kinds = getattr(cls, "__annotations__", {})
         cls._readers = None
+        for at, name in enumerate(cls._kinds):
+            if at == len(_GETTERS):
+                _GETTERS.append(property(itemgetter(at)))
+            setattr(cls, name, _GETTERS[at])
         _CLASSES[cls._name] = cls
 
-    def __init__(self, **fields: object) -> None:
-        self.__dict__.update(fields)
-
-    def values(self) -> list[Any]:
-        """The fields in the order of the wire."""
-        fields = self.__dict__
-        return [fields[name] for name in self._kinds]
+    def __new__(cls, **fields: object) -> Self:
+        return _new(cls, [fields[name] for name in cls._kinds])
 
     @classmethod
     def read(cls, values: object) -> Self:
         """From what came off the wire. Raises `ProtocolError`."""
         readers = cls._readers
         if readers is None:
-            readers = cls._readers = [
-                (name, _plain(kind), _reader(kind)) for name, kind in cls._kinds.items()
-            ]
+            readers = cls._readers = [(_plain(kind), _reader(kind)) for kind in cls._kinds.values()]
         if type(values) is not list:
             raise ProtocolError(cls.__name__ + " is no list of fields")
         more = len(values) - len(readers)
         if more:
             if more > 0:
                 raise ProtocolError(f"{cls.__name__} has {more} fields too many")
-            raise ProtocolError(f"{cls.__name__}.{readers[more][0]} is missing")
-        made = cls.__new__(cls)
-        fields = made.__dict__
-        for (name, plain, reader), value in zip(readers, values):  # noqa: B905 - Python 3.8
-            if type(value) in plain:
-                fields[name] = value  # most are, and a call costs more than the look
-                continue
-            try:
-                fields[name] = reader(value)
-            except ProtocolError as error:
-                raise ProtocolError(f"{cls.__name__}.{name}: {error}") from None
-        return made
+            raise ProtocolError(f"{cls.__name__}.{[*cls._kinds][more]} is missing")
+        for at, (plain, reader) in enumerate(readers):
+            if type(values[at]) not in plain:  # most are, and a call costs more than the look
+                try:
+                    values[at] = reader(values[at])
+                except ProtocolError as error:
+                    raise ProtocolError(f"{cls.__name__}.{[*cls._kinds][at]}: {error}") from None
+        return _new(cls, values)
 
 
 _CLASSES: dict[bytes, type[Fields]] = {}
@@ -104,6 +106,15 @@ def _exactly(kind: type) -> Reader:
     return read
 
 
+def _rows(each: Reader) -> Reader:
+    def read(value: object) -> object:
+        if type(value) is not list:
+            raise ProtocolError("is not of type list")
+        return list(map(each, value))
+
+    return read
+
+
 def _truth(value: object) -> bool:
     if type(value) is not int or value not in (0, 1):
         raise ProtocolError("is not of type bool")
@@ -114,9 +125,7 @@ def _reader(kind: str) -> Reader:
     """What reads a value of a type, as its annotation has it, and refuses any other."""
     kind = kind.partition(" | ")[0]  # where there may be None, that is read already
     if kind.startswith("list["):
-        each = _reader(kind[5:-1])
-        rows = _exactly(list)
-        return lambda value: [each(item) for item in rows(value)]
+        return _rows(_reader(kind[5:-1]))
     if kind == "bool":
         return _truth
     return _exactly(_PLAIN[kind]) if kind in _PLAIN else _CLASSES[kind.encode()].read
@@ -127,7 +136,7 @@ class Message(Fields):
 
     def framed(self, number: int) -> list[Any]:
         """The value of its frame."""
-        return [self._name, number, *self.values()]
+        return [self._name, number, *self]
 
 
 class HostRequest(Message):

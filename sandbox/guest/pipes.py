@@ -54,6 +54,10 @@ def create(path: bytes, flags: int = 0) -> int:
 class Stream:
     """One output stream of a command: head sent as it comes, tail kept, all of it spilled."""
 
+    total = 0
+    spilled = 0
+    spill_limit = _SPILL_LIMIT
+
     def __init__(self, command: int, number: int, handle: int, keep: int) -> None:
         self.command = command
         self.number = number
@@ -62,11 +66,8 @@ class Stream:
         self.head_left = keep - self.tail_size
         self.head = bytearray()  # what was sent
         self.tail = bytearray()
-        self.total = 0
         self.spill: int | None = None  # below 0: it can't be, or not any more
         self.spill_path: bytes | None = None
-        self.spilled = 0
-        self.spill_limit = _SPILL_LIMIT
 
     def receive(self, send: Print) -> bool:
         """Take what is there; False where nothing is, or the end, at which `handle` is closed."""
@@ -161,22 +162,23 @@ class Spills:
 class RunningCommand:
     """A process that the guest started, with its ends of the pipes."""
 
+    script = b""  # its beginning
+    pid = 0
+    pidfd = -1
+    state = -1
+    state_data = b""
+    stdin = -1
+    stdin_data = b""
+    ending = b"exited"
+    background = False
+    keeps = False  # what it leaves running
+
     def __init__(self, number: int) -> None:
         self.number = number
-        self.script = b""  # its beginning
-        self.pid = 0
-        self.pidfd = -1
         self.out: Stream  # of a foreground command only, as `err`
         self.err: Stream
-        self.state = -1
-        self.state_data = b""
-        self.stdin = -1
-        self.stdin_data = b""
         self.deadline: float | None = None
-        self.ending = b"exited"
         self.status: int | None = None
-        self.background = False
-        self.keeps = False  # what it leaves running
 
     def read_state(self) -> None:
         """Take what the shell printed of its state; `state` is closed at the end of it."""

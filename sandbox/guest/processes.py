@@ -159,8 +159,4 @@ def counted(counter: int, key: bytes) -> int:
         text = os.pread(counter, 4096, 0)
     except OSError:
         return 0
-    for line in text.splitlines():
-        name, _, value = line.partition(b" ")
-        if name == key:
-            return int(value)
-    return 0
+    return int((b"\n" + text).partition(b"\n" + key + b" ")[2].partition(b"\n")[0] or 0)

@@ -26,7 +26,7 @@ class Services:
 
     def start(self, _: int, wanted: StartService) -> ServiceStarted:
         """Nothing else is answered meanwhile, and no command runs yet."""
-        ending, code, waited_ms, printed, ready_printed = self._ask(BEGIN, *wanted.values())
+        ending, code, waited_ms, printed, ready_printed = self._ask(BEGIN, *wanted)
         return ServiceStarted(
             ending=ending,
             exit_code=code,

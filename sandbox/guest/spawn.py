@@ -89,8 +89,10 @@ class Spawner:
                 script = self._as_argument(number, wanted.script)
                 # The last one pushed stands first, and the script is to see no arguments.
                 stack = self._shell.stack[::-1]
-                pushed = [_PUSHED % at for at in range(2, len(stack) + 2)]
-                wrapper = b"".join((*pushed, _NO_MORE if stack else b"", _WRAPPER))
+                wrapper = _WRAPPER
+                if stack:
+                    pushed = [_PUSHED % at for at in range(2, len(stack) + 2)]
+                    wrapper = b"".join((*pushed, _NO_MORE, _WRAPPER))
                 argv = [b"bash", b"-c", wrapper, b"bash", script, *stack]
             self._enter(wanted.directory)
             self._spawn(command, argv, actions, own)

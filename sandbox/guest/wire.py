@@ -7,19 +7,16 @@ carry bytes: the host reads frames that a hostile guest wrote, so the reader is 
 
 from __future__ import annotations
 
+from _struct import Struct
+from _struct import error as struct_error  # type: ignore[attr-defined]  # `struct` has it thence
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any, Protocol
-
-    class HasValues(Protocol):
-        """Stands for its values, in a list."""
-
-        def values(self) -> list[Any]: ...
 
     # What comes off the wire, and what may be put on it.
     Value = int | bytes | None | list["Value"]
-    Outgoing = int | bytes | None | Sequence["Outgoing"] | HasValues
+    Outgoing = int | bytes | None | Sequence["Outgoing"]
 
 FRAME_LIMIT = 1 << 20
 """Largest frame either side accepts, in bytes."""
@@ -32,6 +29,10 @@ MESSAGE_LIMIT = 1 << 23
 command line of more than 6 MiB. A guest says nothing that is larger than a frame."""
 
 _DEPTH_LIMIT = 6
+_HEAD = Struct(">cI")
+"""Of bytes or a list: the tag, and how many bytes or items follow."""
+_NUMBER = Struct(">cq")
+_BYTES_TAG, _NUMBER_TAG, _NONE_TAG, _LIST_TAG = b"BINL"
 
 
 class WireError(ValueError):
@@ -40,20 +41,15 @@ class WireError(ValueError):
 
 def _encode(values: Sequence[Outgoing], out: list[bytes]) -> None:
     for value in values:
-        if isinstance(value, bytes):
-            out.append(b"B" + len(value).to_bytes(4, "big"))
-            out.append(value)
-        elif isinstance(value, int):
-            try:
-                out.append(b"I" + value.to_bytes(8, "big", signed=True))
-            except OverflowError:
-                raise WireError("a number of more than 64 bits") from None
+        if type(value) is bytes:
+            out += _HEAD.pack(b"B", len(value)), value
         elif value is None:
             out.append(b"N")
+        elif isinstance(value, int):
+            out.append(_NUMBER.pack(b"I", value))
         else:
-            items = value if isinstance(value, (list, tuple)) else value.values()  # type: ignore[union-attr]  # a list is no other sequence
-            out.append(b"L" + len(items).to_bytes(4, "big"))
-            _encode(items, out)
+            out.append(_HEAD.pack(b"L", len(value)))
+            _encode(value, out)
 
 
 def encode(value: Outgoing, limit: int) -> bytes:
@@ -73,7 +69,10 @@ def frame(value: Outgoing) -> bytes:
 def _within(value: Outgoing, limit: int) -> list[bytes]:
     """The pieces of a frame, its length first."""
     out = [b""]
-    _encode((value,), out)
+    try:
+        _encode((value,), out)
+    except struct_error:
+        raise WireError("a number of more than 64 bits") from None
     size = sum(map(len, out))
     if size > limit:
         raise WireError(f"{size} bytes, and at most {limit} can be sent")
@@ -85,32 +84,30 @@ def _decode(data: bytes, at: int, count: int, depth: int) -> tuple[list[Value], 
     """So many values from there, and where they end. One loop: a call costs more than a value."""
     items: list[Value] = []
     for _ in range(count):
-        tag = data[at : at + 1]
-        start = at + 5
-        if tag == b"B":
-            at = start + int.from_bytes(data[at + 1 : start], "big")
-            if at > len(data):
-                raise WireError("bytes run past the frame")
-            items.append(data[start:at])
-        elif tag == b"I":
-            at += 9
-            if at > len(data):
-                raise WireError("number runs past the frame")
-            items.append(int.from_bytes(data[at - 8 : at], "big", signed=True))
-        elif tag == b"N":
+        tag = data[at]
+        if tag == _NUMBER_TAG:
+            items.append(_NUMBER.unpack_from(data, at)[1])
+            at += _NUMBER.size
+            continue
+        if tag == _NONE_TAG:
             items.append(None)
             at += 1
-        elif tag == b"L":
+            continue
+        size: int = _HEAD.unpack_from(data, at)[1]
+        at += _HEAD.size
+        # Each item takes a byte at least: a count that lies can't make us allocate.
+        if size > len(data) - at:
+            raise WireError("a value runs past the frame")
+        if tag == _BYTES_TAG:
+            items.append(data[at : at + size])
+            at += size
+        elif tag == _LIST_TAG:
             if depth >= _DEPTH_LIMIT:
                 raise WireError("too deep")
-            inside = int.from_bytes(data[at + 1 : start], "big")
-            # Each item takes a byte at least: a count that lies can't make us allocate.
-            if inside > len(data) - start:
-                raise WireError("list runs past the frame")
-            item, at = _decode(data, start, inside, depth + 1)
+            item, at = _decode(data, at, size, depth + 1)
             items.append(item)
         else:
-            raise WireError(f"unknown tag {tag!r}")
+            raise WireError(f"unknown tag {tag}")
     return items, at
 
 
@@ -120,7 +117,10 @@ def decode(data: bytes) -> Value:
     Raises:
         WireError: it is not exactly one value.
     """
-    (value,), end = _decode(data, 0, 1, 0)
+    try:
+        (value,), end = _decode(data, 0, 1, 0)
+    except (IndexError, struct_error):
+        raise WireError("a value runs past the frame") from None
     if end != len(data):
         raise WireError("bytes after the value")
     return value

@@ -47,7 +47,7 @@ def soon() -> float:
 
 
 def shown(number: int, answer: GuestAnswer) -> tuple[object, ...]:
-    return type(answer).__name__, number, *answer.values()
+    return type(answer).__name__, number, *answer
 
 
 def received(link: GuestLink, count: int) -> list[tuple[object, ...]]:

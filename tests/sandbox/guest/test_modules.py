@@ -18,7 +18,18 @@ SOURCES = guest_sources()
 RESIDENT = sorted(SOURCES.keys() - {"inventory.py", "image_protocol.py"})
 """The inventory is taken once per image, in a container of its own."""
 
-LIGHT = {"_ctypes", "_signal", "_thread", "os", "select", "sys", "time", "sandbox.guest"}
+LIGHT = {
+    "_ctypes",
+    "_operator",
+    "_signal",
+    "_struct",
+    "_thread",
+    "os",
+    "select",
+    "sys",
+    "time",
+    "sandbox.guest",
+}
 
 
 def imported(tree: ast.AST) -> set[str]:
