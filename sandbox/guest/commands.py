@@ -58,10 +58,8 @@ class GuestCommands:
     def run(self, number: int, wanted: protocol.RunCommand) -> None:
         """Start a command in the foreground; its end is reported when it comes."""
         self._services_go_on()
-        if self.kept:
-            self.noticed.look_at_counters()
-            if b"pids" in self.noticed.limits:
-                self._end_kept()
+        if self.noticed.crowded():
+            self._end_kept()
         try:
             command = self.spawner.foreground(number, wanted)
         except OSError as error:

@@ -27,6 +27,7 @@ class Noticed:
         self._rules = refusals.Refusals(config.executable) if config.executable else None
         self.limits: dict[bytes, None] = {}
         self._programs: dict[bytes, None] = {}
+        self._crowded = False
 
     def look_at_counters(self) -> None:
         """Note the limits that the kernel has held processes to since the last look."""
@@ -35,6 +36,14 @@ class Noticed:
             if count != self._counts[name]:
                 self._counts[name] = count
                 self.limits[name] = None
+                self._crowded = self._crowded or name == b"pids"
+
+    def crowded(self) -> bool:
+        """Whether the limit of processes was met since the last time that this was asked; what the
+        host was told of it meanwhile counts too."""
+        self.look_at_counters()
+        crowded, self._crowded = self._crowded, False
+        return crowded
 
     def look_at_output(self, code: int, texts: list[bytes], script: bytes) -> None:
         """Note the refused programs that a command's end speaks of."""

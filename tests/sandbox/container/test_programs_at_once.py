@@ -193,6 +193,18 @@ def test_what_goes_on_and_takes_all_processes_ends_with_the_next_command(
     assert box.run_program(["sh", "-c", "(echo still)"]).stdout == b"still\n"
 
 
+def test_the_next_command_ends_what_one_left_that_has_met_the_limit_of_processes(
+    open_box: Callable[..., Sandbox],
+) -> None:
+    """It told so when it ended; no process was wanted since, until the next command wants two."""
+    policy = load("default")
+    box = open_box(replace(policy, limits=replace(policy.limits, pids=64)))
+    leaving = ["sh", "-c", "while :; do sleep 300 & done"]
+    left = box.run_program(leaving, leftovers=Leftovers.KEEP)
+    assert b"Cannot fork" in left.stderr
+    assert box.run_program(["sh", "-c", "(echo still)"]).stdout == b"still\n"
+
+
 FILLING = """
 import glob, os, time
 first = os.getpid()
