@@ -1,6 +1,7 @@
 """Refused programs: what is made of a command's words, and what is believed."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,16 @@ def test_what_is_reported_is_bounded(place: Path) -> None:
         (place / f"tool{number}").write_text("")
         (place / f"tool{number}").chmod(0o755)
     assert len(among(place, *(f"tool{number}" for number in range(100)))) == 32
+
+
+class KeptWaiting(Refusals):
+    """By a busy machine, before each look."""
+
+    def refuses(self, path: bytes) -> bool:
+        time.sleep(0.15)
+        return super().refuses(path)
+
+
+def test_a_guest_that_is_kept_waiting_tells_of_a_refusal_all_the_same(place: Path) -> None:
+    top = os.fsencode(place)
+    assert KeptWaiting([]).among([b"perl"], [top], b"/nonexistent:" + top) == [top + b"/perl"]

@@ -11,6 +11,7 @@ from agent.review.pages.patch_view import FileView, HunkView, LineKind, LineView
 from agent.review.server import colouring as module
 from agent.review.server.colouring import Colouring
 from sandbox.patch.values import Change, ChangeKind
+from waiting import WAIT_S
 
 OLD = ['"""A text', 'of two lines."""', "def one():", "    return 1"]
 
@@ -38,7 +39,8 @@ ADDED = LineView(kind=LineKind.ADDED, old=None, new=4, text="    return 'x'")
 
 
 @pytest.fixture
-def colouring() -> Iterator[Colouring]:
+def colouring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Colouring]:
+    monkeypatch.setattr(module, "_WAIT_S", float(WAIT_S))
     made = Colouring()
     yield made
     made.close()
@@ -63,7 +65,7 @@ def test_what_takes_too_long_is_shown_without_and_its_process_ends(
 ) -> None:
     monkeypatch.setattr(module, "_WAIT_S", 0.0)
     assert list(colouring.of("a", view("a.py", REMOVED, ADDED), OLD)(ADDED)) == []
-    monkeypatch.setattr(module, "_WAIT_S", 20.0)
+    monkeypatch.setattr(module, "_WAIT_S", float(WAIT_S))
     assert list(colouring.of("a", view("a.py", REMOVED, ADDED), OLD)(ADDED)) == []
     assert list(colouring.of("b", view("a.py", REMOVED, ADDED), OLD)(ADDED)) != []
 
