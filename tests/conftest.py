@@ -1,11 +1,13 @@
 """What every test may ask for. The engine is real: where there is none, tests that need it fail."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,11 +17,12 @@ from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
-from sandbox.opening.stored import StoredItem, StoredKind, stored
+from sandbox.opening.stored import StoredKind, stored
 from sandbox.sandbox import Sandbox
 
 OpenBox = Callable[..., Sandbox]
 _CACHE = pytest.StashKey[str]()
+_SESSIONS = pytest.StashKey[TextIO]()
 
 # A slow machine is no failure.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -69,29 +72,38 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """All tests together have a cache of their own: so it is known what the engine keeps of it."""
     if not hasattr(session.config, "workerinput"):
+        lock = Path(tempfile.gettempdir()) / f"moonpool-tests-{os.getuid()}.lock"
+        session.config.stash[_SESSIONS] = lock.open("w")
+        fcntl.flock(session.config.stash[_SESSIONS], fcntl.LOCK_SH)
         session.config.stash[_CACHE] = cache = tempfile.mkdtemp(prefix="moonpool-tests-cache-")
         os.environ["XDG_CACHE_HOME"] = cache
 
 
 @pytest.hookimpl
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Images and volumes that only these tests would use again are removed, with their cache."""
+    """Images and volumes that only these tests would use again are removed, with their cache.
+
+    Another checkout's tests may go on meanwhile, with the same images prepared: those stay.
+    """
     cache = session.config.stash.get(_CACHE, None)
     if cache is None:
         return
+    with session.config.stash[_SESSIONS] as sessions:
+        try:
+            fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kept = set()
+        except BlockingIOError:
+            kept = {StoredKind.PREPARED_IMAGE}
     with contextlib.suppress(SandboxError):
         engine = Engine.connect(os.environ)
-        for item in sorted(filter(_known, stored(engine)), key=lambda item: len(item.above)):
+        known = [item for item in stored(engine) if item.known and item.kind not in kept]
+        for item in sorted(known, key=lambda item: len(item.above)):
             with contextlib.suppress(SandboxError):
                 if item.kind is StoredKind.VOLUME:
                     engine.remove_volume(item.id)
                 else:
                     engine.remove_image(item.id)
     shutil.rmtree(cache, ignore_errors=True)
-
-
-def _known(item: StoredItem) -> bool:
-    return item.known
 
 
 @pytest.fixture(scope="session")
