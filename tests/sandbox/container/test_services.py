@@ -118,14 +118,14 @@ FAILING = {
     "its command ended with 0": told(command="echo broken", ready="false"),
     "the image does not hold nonesuch": told(command="echo broken; nonesuch", ready="false"),
     "(it did not end)": told(
-        command="echo broken; exec sleep 1000", ready="echo why; exec sleep 1000", timeout_s=0.5
+        command="echo broken; exec sleep 1000", ready="echo why; exec sleep 1000", timeout_s=1.5
     ),
     "why": told(
         command="trap '' TERM; echo broken; while :; do sleep 1; done",
         ready="echo why; false",
-        timeout_s=0.5,
+        timeout_s=1.5,
     ),
-    "not ready after": told(command="while :; do echo broken; done", ready="false", timeout_s=0.5),
+    "not ready after": told(command="while :; do echo broken; done", ready="false", timeout_s=1.5),
 }
 
 
