@@ -62,7 +62,7 @@ def keep(
     inputs: Sequence[bytes],
     as_root: bool,
     limit_bytes: int,
-    on_compared: Callable[[], object],
+    on_free: Callable[[], object],
 ) -> None:
     """Make a named layer of what stands in a set-up's container, which has ended.
 
@@ -70,24 +70,27 @@ def keep(
         known: the secrets' values by name.
         inputs: files that the workspace brings itself.
         limit_bytes: the most that it may add.
-        on_compared: called once the container is needed no more.
+        on_free: called once the container is needed no more.
 
     Raises:
         SetupFailed: a secret is in it, it is too large, or it can't be looked through.
     """
     foreign = guest_runtime.is_needed(below)
+    replaceable = as_root or foreign
     if not foreign and _stands(engine, container, f"/{GUEST_DIRECTORY}"):
         raise SetupFailed(f"set-up wrote to /{GUEST_DIRECTORY}, which is Moonpool's own: not kept")
     began = str(engine.inspect(container)["State"]["StartedAt"])
     since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
     draft = f"{REPOSITORY}:{DRAFT}{ref.rpartition(':')[2]}-{os.urandom(8).hex()}"
     engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
+    if not replaceable:
+        on_free()
     try:
         made = engine.image(draft)
         if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
             raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
-        # A Python that root may have replaced tells what it likes.
-        spec = _spec(draft, job.BROUGHT_PYTHON if as_root or foreign else job.PYTHON)
+        # A Python that may have been replaced tells what it likes. One of ours only root replaces.
+        spec = _spec(draft, job.BROUGHT_PYTHON if replaceable else job.PYTHON)
         sweeper = job.create(engine, spec, keeps_workspace=True)
         try:
             swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
@@ -97,12 +100,14 @@ def keep(
                     f"set-up left {', '.join(swept.unseen[:_MENTIONED])}, which can't be looked "
                     "into: nothing was kept"
                 )
-            replaced = _replaced(engine, container, swept)
-            on_compared()
+            replaced: list[str] = []
+            if replaceable:
+                replaced = _replaced(engine, container, swept)
+                on_free()
             labels = {LABEL_SETUP: ref, LABEL_REPLACED: json.dumps(replaced[:_LABELLED])}
             if swept.left:
                 labels[LABEL_LEFT] = "1"
-            if as_root or foreign:
+            if replaceable:
                 labels[LABEL_FOREIGN] = "1"
             engine.commit(sweeper, ref=ref, labels=labels, environment=_environment(below, swept))
         finally:

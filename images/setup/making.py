@@ -1,10 +1,11 @@
 """Running a set-up: its commands in a sealed container, with the way out that its policy lists."""
 
+import contextlib
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 from images.build import ensure
@@ -103,7 +104,7 @@ class SetupMaker:
                     self._engine, container, self._below, self._secrets, ref,
                     inputs=[one.path for one in inputs], as_root=self._policy.setup.as_root,
                     limit_bytes=self._policy.limits.disk_bytes,
-                    on_compared=lambda: beside.submit(self._remove, container, way_out),
+                    on_free=lambda: beside.submit(self._remove, container, way_out),
                 )  # fmt: skip
                 ended.result()
             finally:
@@ -122,7 +123,7 @@ class SetupMaker:
             container,
             spec,
             source=job.source("runner"),
-            told=lambda: self._told(way_out),
+            told=lambda: self._told(container, way_out),
             on_output=out,
             time_s=self._policy.limits.time_s,
         )
@@ -156,10 +157,10 @@ class SetupMaker:
             hosts_file=job.hosts_file(),
         )
 
-    def _told(self, way_out: Egress) -> dict[str, object]:
+    def _told(self, container: str, way_out: Egress) -> dict[str, object]:
         rules = self._policy.setup
-        if way_out.proxy:
-            way_out.proxy.starting.result()  # meanwhile; who asks it first waits for its answer
+        if way_out.proxy:  # its container may still be starting: who asks it waits for its answer
+            way_out.proxy.starting.add_done_callback(lambda it: self._end(container, it))
         return {
             "commands": list(rules.commands),
             "variables": {**self._policy.env, **way_out.variables, **self._secrets},
@@ -173,6 +174,12 @@ class SetupMaker:
             "time_s": self._policy.limits.time_s + _OUTLIVES_S,
             "disk_bytes": self._policy.limits.disk_bytes,
         }
+
+    def _end(self, container: str, starting: Future[str]) -> None:
+        """Nothing that asks a proxy that never starts is waited for."""
+        if starting.exception():
+            with contextlib.suppress(SandboxError):
+                self._engine.kill(container)
 
     def _failure(
         self, container: str, ended: job.JobEnd, out: SetupOutput, way_out: Egress

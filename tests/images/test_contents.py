@@ -35,7 +35,7 @@ TOOLS = {
 # Walks the file system, which is why it runs as root; leaves its findings in a file.
 PROBE = r"""
 import json, os, pwd, shutil, stat, subprocess, sys
-found = {"privileged": [], "open": [], "capable": []}
+found = {"privileged": [], "open": [], "capable": [], "agents": []}
 for top, folders, files in os.walk("/"):
     if top == "/":
         folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
@@ -47,6 +47,8 @@ for top, folders, files in os.walk("/"):
             found["privileged"].append(path)
         if info.st_mode & 0o002:
             found["open"].append(path)
+        if 1000 in (info.st_uid, info.st_gid):
+            found["agents"].append(path)
         if "security.capability" in os.listxattr(path):
             found["capable"].append(path)
 agent = pwd.getpwnam("agent")
@@ -142,6 +144,11 @@ def test_only_tmp_is_open_to_everybody(inside: Inside) -> None:
 def test_the_agent_is_user_1000_and_owns_the_workspace(inside: Inside) -> None:
     assert inside.found["agent"] == [1000, 1000, "/home/agent", "/bin/bash"]
     assert inside.found["workspace"] == [1000, 1000, 0o755]
+
+
+def test_only_root_can_replace_a_program(inside: Inside) -> None:
+    own = ("/workspace", "/home/agent")
+    assert [path for path in inside.found["agents"] if not path.startswith(own)] == []
 
 
 def test_it_starts_as_the_agent_in_the_workspace(engine: Engine, inside: Inside) -> None:
