@@ -12,11 +12,14 @@ from sandbox.results import CommandResult, Ending, LimitMet, Output
 OnOutput = Callable[[Literal["stdout", "stderr"], bytes], None]
 
 _ENDINGS = {
-    Ending.EXITED,
-    Ending.TIMED_OUT,
-    Ending.OUT_OF_MEMORY,
-    Ending.OUT_OF_DISK,
-    Ending.CANCELLED,
+    ending.encode(): ending
+    for ending in (
+        Ending.EXITED,
+        Ending.TIMED_OUT,
+        Ending.OUT_OF_MEMORY,
+        Ending.OUT_OF_DISK,
+        Ending.CANCELLED,
+    )
 }
 """The endings that the guest can tell of; the host finds out the others by itself."""
 _LIMITS = len(LimitMet)
@@ -64,9 +67,9 @@ class Receiver:
             raise SandboxLost(f"the guest's account of a command makes no sense: {error}") from None
 
     def _ending(self, name: bytes) -> Ending:
-        ending = Ending(name.decode("ascii"))
-        if ending not in _ENDINGS:
-            raise ValueError(f"{ending} is not for the guest to say")
+        ending = _ENDINGS.get(name)
+        if ending is None:
+            raise ValueError(f"{name!r:.40} is not for the guest to say")
         return Ending.HOST_DISK_LOW if self.disk_low and ending is Ending.CANCELLED else ending
 
     def _output(self, stream: int, end: StreamEnd) -> Output:

@@ -30,7 +30,7 @@ _DEFAULT_SIGNALS = (13, 25)
 
 _WRAPPER = (
     b'trap \'{ printf "%s\\0" "$PWD"; umask; dirs -l -p; printf "\\0"; export -p; } '
-    b"2>/dev/null >&200' EXIT; "
+    b"2>&- >&200' EXIT; "
     b'__moonpool=$1; shift; eval "unset __moonpool; $__moonpool"'
 )
 _PUSHED = b'pushd -n "${%d}" >/dev/null; '
