@@ -58,6 +58,8 @@ _SHORTEST_SECRET = 8
 _KEY_SHAPES = re.compile(
     r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))sk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}"
 )
+_CUT = re.compile(r'",\s+"characters": ')
+"""Follows the head of a string that was cut (`recorded.CutText`)."""
 
 
 def new_run_id(now: datetime | None = None) -> str:
@@ -84,9 +86,10 @@ class RunRecord:
     ) -> None:
         self.directory = directory
         self.run_id = run_id
-        self._secrets = tuple(
-            sorted({s for s in known_secrets if len(s) >= _SHORTEST_SECRET}, key=len, reverse=True)
-        )
+        known = {s for s in known_secrets if len(s) >= _SHORTEST_SECRET}
+        # In JSON a secret may stand escaped.
+        forms = known | {json.dumps(s)[1:-1] for s in known}
+        self._secrets = tuple(sorted(forms, key=len, reverse=True))
         self._clock = clock
         self._events = -1
         self._seq = 0
@@ -186,10 +189,14 @@ class RunRecord:
         return data.decode()
 
     def redact(self, text: str) -> str:
+        """Without what must never be written, or the beginning of it where a cut divided it."""
         for secret in self._secrets:
-            # In JSON a secret may stand escaped.
-            for form in {secret, json.dumps(secret)[1:-1]}:
-                text = text.replace(form, REDACTED)
+            text = text.replace(secret, REDACTED)
+        for cut in reversed(list(_CUT.finditer(text)) if self._secrets else ()):
+            at = cut.start()
+            begun = max(_begun(text[:at], secret) for secret in self._secrets)
+            if begun:
+                text = text[: at - begun] + REDACTED + text[at:]
         return _KEY_SHAPES.sub(REDACTED, text)
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
@@ -229,6 +236,12 @@ class RecordHeld(CarryingError, UsageError):
         """0 where that is not known."""
         who = f"process {pid}" if pid else "another process"
         super().__init__(f"run {run_id} is still being worked on, by {who}")
+
+
+def _begun(text: str, secret: str) -> int:
+    """How many characters of a secret a text ends in; 0 for fewer than a secret has."""
+    lengths = range(min(len(secret), len(text)), _SHORTEST_SECRET - 1, -1)
+    return next((length for length in lengths if text.endswith(secret[:length])), 0)
 
 
 def is_held(directory: Path) -> bool:

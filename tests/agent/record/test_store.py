@@ -70,6 +70,24 @@ def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Pa
     assert shaped.encode() not in everything
 
 
+@pytest.mark.parametrize("kept", [8, 9, 20, 29])
+@pytest.mark.parametrize("secret", ["a-known-secret-of-30-character", 'one"that\nis\\escaped' * 2])
+def test_a_cut_through_a_known_secret_leaves_nothing_of_it(
+    tmp_path: Path, secret: str, kept: int
+) -> None:
+    head = len(plain("x" * (STRING_LIMIT + 1))["head"])  # type: ignore[index]
+    long = plain(("x" * (head - kept) + secret).ljust(STRING_LIMIT + 1, "y"))
+    record = RunRecord.create(tmp_path, known_secrets=(secret,))
+    record.append({"event": "x", "text": long, "again": [long]})
+    record.write_summary({"task": long})
+    for name in ("events.jsonl", "run.json"):
+        text = (record.directory / name).read_text()
+        assert json.dumps(secret[:8])[1:-1] not in text
+        row = json.loads(text)
+        for found in [row["text"], *row["again"]] if "text" in row else [row["task"]]:
+            assert found["head"] == "x" * (head - kept) + "[redacted]"
+
+
 @pytest.mark.parametrize("before", ["\n", "\t", "\x1b", "é", "\r\n", "=", "_", "\\n", "a\\"])
 def test_keys_are_redacted_whatever_stands_before_them(tmp_path: Path, before: str) -> None:
     shaped = "sk-ant-" + "a1" * 20
