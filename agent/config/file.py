@@ -7,6 +7,7 @@ keeps it (the CLI), and what looks like a secret (`agent.config.secrets`).
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -196,7 +197,6 @@ def _in_words(error: PolicyError, text: str) -> str:
 
 def _values(file: ConfigForm, document: Document, path: Path) -> Configuration:
     telemetry = file.telemetry
-    openai = file.providers.openai
     folder = path.absolute().parent
     policy = file.policy
     if policy is not None and ("/" in policy or policy.endswith((".yaml", ".yml"))):
@@ -211,7 +211,7 @@ def _values(file: ConfigForm, document: Document, path: Path) -> Configuration:
         model=model,
         policy=policy,
         anthropic=_service(file.providers.anthropic),
-        openai=OpenAIService(base_url=openai.base_url, api_key_env=openai.api_key_env),
+        openai=OpenAIService(**dict(file.providers.openai)),
         prices=None if file.prices is None else _path(file.prices, folder),
         instructions=None if file.instructions is None else _path(file.instructions, folder),
         skills=None if file.skills is None else _path(file.skills, folder),
@@ -219,26 +219,20 @@ def _values(file: ConfigForm, document: Document, path: Path) -> Configuration:
         max_output_tokens=file.max_output_tokens,
         tool_form=file.tool_form,
         cache_budget_bytes=file.cache_budget,
-        telemetry=None
-        if telemetry is None
-        else TelemetryConfig(
-            otlp_endpoint=telemetry.otlp_endpoint, headers_env=telemetry.headers_env
-        ),
+        telemetry=None if telemetry is None else TelemetryConfig(**dict(telemetry)),
     )
 
 
+_SERVICES: Final[Mapping[str, type[AnthropicApi | Bedrock | Vertex]]] = {
+    "api": AnthropicApi,
+    "bedrock": Bedrock,
+    "vertex": Vertex,
+}
+
+
 def _service(said: AnthropicForm) -> AnthropicService:
-    match said.service:
-        case "api":
-            return AnthropicApi(
-                base_url=said.base_url,
-                api_key_env=said.api_key_env,
-                auth_token_env=said.auth_token_env,
-            )
-        case "bedrock":
-            return Bedrock(base_url=said.base_url, region=said.region)
-        case "vertex":
-            return Vertex(base_url=said.base_url, region=said.region, project=said.project)
+    made = _SERVICES[said.service]
+    return made(**{field.name: getattr(said, field.name) for field in fields(made)})
 
 
 def _path(text: str, folder: Path) -> Path:

@@ -279,8 +279,3 @@ class ModelRates:
             rates = tuple(self._of.values())
         for rate in rates:
             rate.wake()
-
-    def readings(self) -> dict[str, RateReading]:
-        with self._lock:
-            rates = dict(self._of)
-        return {name: rate.reading() for name, rate in rates.items()}

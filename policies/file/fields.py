@@ -5,7 +5,7 @@ of `commands`) and the sentence for each complaint of its. Refuses to know the k
 (`keys`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -72,6 +72,26 @@ def check_version(document: Document, *, called: str = "policy") -> None:
             where=document.where(("version",)),
             key="version",
         )
+
+
+def told(
+    detail: Mapping[str, Any], data: Mapping[str, Any], unknown: Callable[[KeyPath], str]
+) -> tuple[KeyPath, str]:
+    """The place of one of pydantic's complaints, and what is wrong there.
+
+    Args:
+        data: what was looked at.
+        unknown: what to say of a key that is none.
+    """
+    # What is wrong with the key of a mapping stands at the key.
+    path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
+    match detail["type"]:
+        case "missing":
+            return path, "is missing"
+        case "extra_forbidden":
+            return path, unknown(path)
+        case kind:
+            return path, sentence(kind, detail, value_at(data, path))
 
 
 def sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
@@ -161,7 +181,7 @@ def shown_value(value: Data) -> str:
             return str(value).lower()
         case dict():
             return "a mapping"
-        case tuple():
+        case tuple() | list():
             return "a list"
         case str():
             return repr(value if len(value) <= 60 else value[:57] + "...")

@@ -22,9 +22,8 @@ from policies.file.fields import (
     ServiceEntry,
     StrictModel,
     check_version,
-    sentence,
+    told,
     unknown_key,
-    value_at,
 )
 from policies.file.keys import KEYS, ListKey
 from policies.file.scalars import spelled_duration
@@ -162,19 +161,11 @@ def _contradictions(document: Document) -> Iterator[PolicyError]:
 
 
 def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:
-    kind: str = detail["type"]
-    location: tuple[str | int, ...] = detail["loc"]
-    # What is wrong with the key of a mapping stands at the key, and is told so.
-    path = tuple(part for part in location if part != "[key]")
-    key = spelled(path)
-    if kind == "missing":
-        return PolicyError("is missing", where=document.where(path[:-1]), key=key)
+    path, message = told(detail, document.data, _unknown_key)
     where = document.where(path)
-    if kind == "extra_forbidden":
-        return PolicyError(_unknown_key(path), where=document.keys.get(path, where), key=key)
-    if path != location:
+    if path != detail["loc"] or detail["type"] == "extra_forbidden":
         where = document.keys.get(path, where)
-    return PolicyError(sentence(kind, detail, value_at(document.data, path)), where=where, key=key)
+    return PolicyError(message, where=where, key=spelled(path))
 
 
 def _unknown_key(path: KeyPath) -> str:

@@ -25,11 +25,10 @@ from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.form import BUDGET_KEYS, ENTRY_KEYS, TaskEntry
 from agent.batch.tasks.permits import Permits
 from agent.batch.tasks.row import TaskRow
-from agent.batch.tasks.rows_json import as_data
 from agent.models.open_model import providers
 from policies.errors import CarryingError
 from policies.file.document import KeyPath, spelled
-from policies.file.fields import sentence, unknown_key, value_at
+from policies.file.fields import told, unknown_key
 from policies.file.scalars import is_path
 from policies.frozen import dataclass
 from sandbox.errors import WorkspaceError
@@ -204,13 +203,7 @@ def decoded(row: TaskRow, complaints: Complaints) -> dict[str, Any] | None:
         model = TaskEntry.model_validate(row.data)
     except ValidationError as invalid:
         for detail in invalid.errors(include_url=False, include_context=True):
-            path: KeyPath = detail["loc"]
-            if detail["type"] == "extra_forbidden":
-                known = ENTRY_KEYS if len(path) == 1 else BUDGET_KEYS
-                message = unknown_key(str(path[-1]), known)
-            else:
-                value = as_data(value_at(row.data, path))
-                message = sentence(detail["type"], dict(detail), value)
+            path, message = told(dict(detail), row.data, _unknown)
             complaints.add(row.place(path), spelled(path), message)
         return None
     said = {name: getattr(model, name) for name in model.model_fields_set}
@@ -218,6 +211,10 @@ def decoded(row: TaskRow, complaints: Complaints) -> dict[str, Any] | None:
     for name in broken:
         complaints.add(row.place((name,)), name, HALVED)
     return None if broken else said
+
+
+def _unknown(path: KeyPath) -> str:
+    return unknown_key(str(path[-1]), ENTRY_KEYS if len(path) == 1 else BUDGET_KEYS)
 
 
 def budget_of(entry: Any) -> TaskBudget:

@@ -26,14 +26,13 @@ from agent.batch.tasks import harbor_form
 from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.harbor_form import HarborFile
-from agent.batch.tasks.rows_json import as_data
 from agent.batch.tasks.toml_places import error_line, line_of
 from agent.errors import UsageError
 from agent.verification import VerifierFiles
 from policies.errors import PolicyError
 from policies.file import scalars
 from policies.file.document import KeyPath, spelled, utf8
-from policies.file.fields import sentence, unknown_key, value_at
+from policies.file.fields import told, unknown_key
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.source import folder
 
@@ -175,15 +174,7 @@ class _Folder:
             return HarborFile.model_validate(data)
         except ValidationError as invalid:
             for detail in invalid.errors(include_url=False, include_context=True):
-                path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
-                if detail["type"] == "extra_forbidden":
-                    known = harbor_form.known_keys(path[:-1])
-                    self._complain(path, unknown_key(str(path[-1]), known))
-                elif detail["type"] == "missing":
-                    self._complain(path, "is missing")
-                else:
-                    value = as_data(value_at(data, path))
-                    self._complain(path, sentence(detail["type"], dict(detail), value))
+                self._complain(*told(dict(detail), data, _unknown))
             return None
 
     def _read(self, name: str) -> str | None:
@@ -275,6 +266,10 @@ class _Folder:
             reward=True,
             time_s=file.verifier.timeout_sec,
         )
+
+
+def _unknown(path: KeyPath) -> str:
+    return unknown_key(str(path[-1]), harbor_form.known_keys(path[:-1]))
 
 
 def _command(file: HarborFile) -> str:

@@ -13,7 +13,7 @@ from agent.batch.task import TaskOrigin
 from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.row import TaskRow
 from policies.errors import PolicyError
-from policies.file.document import Data, KeyPath, utf8
+from policies.file.document import KeyPath, utf8
 from policies.file.fields import shown_value
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -91,7 +91,7 @@ def _text(raw: bytes, file: str, complaints: Complaints) -> str:
 
 def _row(value: Any, file: str, line: int, text: str, complaints: Complaints) -> Iterator[TaskRow]:
     if not isinstance(value, dict):
-        shown = shown_value(as_data(value))
+        shown = shown_value(value)
         complaints.add(f"{file}:{line}", "", f"expected an object with a task's keys, got {shown}")
         return
     yield TaskRow(
@@ -99,11 +99,6 @@ def _row(value: Any, file: str, line: int, text: str, complaints: Complaints) ->
         origin=TaskOrigin(file=file, line=line),
         line_of=partial(_line_of, text, line),
     )
-
-
-def as_data(value: Any) -> Data:
-    """A value as the policies' words for complaints take it."""
-    return tuple(map(as_data, value)) if isinstance(value, list) else value
 
 
 def _line_of(text: str, first: int, path: KeyPath) -> int:

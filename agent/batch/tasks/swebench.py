@@ -15,7 +15,6 @@ from agent.batch.tasks.entries import HALVED, KnownOfRow, halved
 from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.form import ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
-from agent.batch.tasks.rows_json import as_data
 from policies.file.fields import shown_value
 from policies.file.scalars import is_path
 from policies.suggestion import nearest
@@ -123,7 +122,7 @@ def _malformed(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if value is None and key in _NEEDED:
             yield key, f"is missing: a row with `{MARK}` is one of SWE-bench"
         elif value is not None and (not isinstance(value, str) or not value.strip()):
-            yield key, f"expected text, got {shown_value(as_data(value))}"
+            yield key, f"expected text, got {shown_value(value)}"
         elif key == MARK and value is not None and halved(value):
             yield key, HALVED
     for key in _IMAGES:
