@@ -47,6 +47,10 @@ class SandboxPool:
             _key(job), count, lambda supply: self._opened(job, lambda _: None, supply, run_id="")
         )
 
+    def settle(self, timeout_s: float) -> bool:
+        """Wait until what is expected stands; False: time is up. Nobody has to."""
+        return self._supply.settle(timeout_s)
+
     def close(self) -> tuple[str, ...]:
         """Remove what nobody took, and wait until what was closed is gone; gives what is not, in
         words. Sandboxes that are still open stay their runs'."""
