@@ -7,9 +7,10 @@ them while it does. Refuses to know what a reply means (`loop`) and how much of 
 into a request (`compaction`).
 """
 
+import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, assert_never
 
 from agent.conversation.budget import Budget, BudgetReached
@@ -80,6 +81,8 @@ class ModelCaller:
         self._journal = journal
         self._asking = 0
         self._came_bytes = 0
+        self._in_flight_from_s = math.inf
+        """Monotonic time from which a request is under way, as far as this run alone can tell."""
         self._estimates = False
         self._streamed: StreamedWords | None = None
 
@@ -132,27 +135,33 @@ class ModelCaller:
 
     @contextmanager
     def _paid_for(self, max_tokens: int) -> Generator[int]:
-        """Inside, a call is paid for by what the runs of a batch have together; gives how long its
-        answer may be. Alone, a run goes by its own budget only."""
-        if self._share is None:
-            self._reserve(max_tokens)
-            yield max_tokens
-            return
-        with self._share.paid(self._budget, max_tokens) as paid:
+        """Inside, one call is paid for: by what the runs of a batch have together, or by its own
+        budget where a run is alone; gives how long its answer may be."""
+        budget = self._budget
+        self._came_bytes, self._in_flight_from_s = 0, math.inf
+        with nullcontext() if self._share is None else self._share.paid(budget, max_tokens) as paid:
             self._paid = paid
             try:
-                tokens = self._budget.answer_tokens(paid.answer_tokens)
+                most = max_tokens if paid is None else paid.answer_tokens
+                tokens = max(1, budget.answer_tokens(most))
                 self._reserve(tokens)
                 yield tokens
             except (ModelError, BudgetReached):
                 raise
             except BaseException:
-                if self._share.was_in_flight(came=self._came_bytes > 0):
+                if self._was_in_flight():
                     # It is billed, and nobody says how much.
                     self._discard(Usage(uncounted_replies=1))
                 raise
             finally:
                 self._paid = None
+
+    def _was_in_flight(self) -> bool:
+        """Whether the call that was just broken off had reached the service."""
+        if self._came_bytes:
+            return True
+        known = None if self._share is None else self._share.in_flight
+        return time.monotonic() >= self._in_flight_from_s if known is None else known
 
     def _reserve(self, answer_tokens: int) -> None:
         """Note what the next call may cost, before it is made: a killed process tells no bill."""
@@ -199,20 +208,26 @@ class ModelCaller:
 
     def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
         self._asking = request.max_tokens
-        self._came_bytes = 0
 
         def heard(event: StreamEvent) -> None:
             if isinstance(event, TextDelta | ThinkingDelta):
                 self._came_bytes += len(event.text.encode("utf-8", "replace"))
             on_event(event)
 
+        def ask(listener: Callable[[StreamEvent], None]) -> Reply:
+            self._in_flight_from_s = 0.0
+            try:
+                return self._model.reply(request, listener)
+            except Exception:
+                # Answered, if only by a refusal; a signal is no Exception.
+                self._in_flight_from_s = math.inf
+                raise
+
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
-        return self._interrupts.awaited(
-            lambda listener: self._model.reply(request, listener),
-            heard,
-            left_s=lambda: self._budget.left_s,
-        )
+        reply = self._interrupts.awaited(ask, heard, left_s=lambda: self._budget.left_s)
+        self._came_bytes, self._in_flight_from_s = 0, math.inf
+        return reply
 
     def _aside(self, event: StreamEvent) -> None:
         if not isinstance(event, TextDelta | ThinkingDelta):
@@ -228,6 +243,7 @@ class ModelCaller:
             case ThinkingDelta():
                 emit(ThinkingPiece(text=event.text))
             case Retrying():
+                self._in_flight_from_s = time.monotonic() + event.wait_s
                 # What broke off was billed: is another attempt still paid for?
                 if not budget.affords(self._asking):
                     raise BudgetReached(budget.out_of_money())

@@ -125,13 +125,11 @@ class RunShare:
         if self._budget is not None:
             self._budget.settle(reservation.number, billed.usd, billed.tokens)
 
-    def was_in_flight(self, *, came: bool) -> bool:
-        """Whether the call that was just broken off had reached the service.
-
-        Args:
-            came: something of its answer came.
-        """
-        return came or (self._gate is not None and self._gate.in_flight)
+    @property
+    def in_flight(self) -> bool | None:
+        """Whether the call that was just broken off had reached the service; None: this run makes
+        its requests alone, and knows itself."""
+        return None if self._gate is None else self._gate.in_flight
 
 
 class PaidCall:

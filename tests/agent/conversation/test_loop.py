@@ -1,6 +1,7 @@
 """The conversation: what goes back to the model, and what ends it."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,15 +11,18 @@ from agent.models.interface import (
     AssistantMessage,
     Opaque,
     Reply,
+    Request,
+    Retrying,
     StopReason,
+    StreamEvent,
     Text,
     ToolResult,
     ToolUse,
     Usage,
     UserMessage,
 )
-from agent.models.pricing import ModelInfo
-from agent.record.events.conversation import CallStarted
+from agent.models.pricing import ModelInfo, Prices, Rates
+from agent.record.events.conversation import CallReserved, CallStarted, ReplyDiscarded
 from agent.record.events.kinds import Event
 from agent.record.outcome import (
     Finished,
@@ -33,6 +37,8 @@ from agent.record.outcome import (
 from fakes.conversation import FakeConversation, with_budget
 from fakes.model import ToldModel, call, calls, say
 from sandbox.errors import SandboxLost
+
+PRICED = ModelInfo(prices=Prices(usual=Rates(input=10, output=50, cache_write=12.5, cache_read=1)))
 
 
 def test_a_model_that_only_answers_finishes(conversation: FakeConversation) -> None:
@@ -410,7 +416,30 @@ def test_an_interrupt_while_the_model_is_awaited_breaks_it_off(
         conversation.interrupts.receive("SIGTERM")
         raise AssertionError("the wait went on")
 
+    conversation.facts = PRICED
     assert conversation.on(ToldModel(interrupted)) == Interrupted(signal="SIGTERM")
+    # It is billed, and nobody says how much: for the most that it was allowed to be.
+    (told,) = [event for event in conversation.log if isinstance(event, ReplyDiscarded)]
+    (reserved,) = [event for event in conversation.log if isinstance(event, CallReserved)]
+    assert told.usage.uncounted_replies == 1
+    assert told.usd == conversation.budget.usd == reserved.usd
+    assert told.usd is not None
+    assert told.usd > conversation.max_tokens * 50 / 1_000_000
+
+
+def test_an_interrupt_in_the_pause_before_another_attempt_costs_nothing(
+    conversation: FakeConversation,
+) -> None:
+    class Pausing(ToldModel):
+        def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+            on_event(Retrying(reason="too much is asked", wait_s=300, attempt=1))
+            conversation.interrupts.receive("SIGTERM")
+            raise AssertionError("the wait went on")
+
+    conversation.facts = PRICED
+    assert conversation.on(Pausing()) == Interrupted(signal="SIGTERM")
+    assert not [event for event in conversation.log if isinstance(event, ReplyDiscarded)]
+    assert not conversation.budget.usd
 
 
 def test_a_second_interrupt_ends_the_command_and_the_call_has_its_end(
