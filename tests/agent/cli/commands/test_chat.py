@@ -99,11 +99,11 @@ def test_the_history_is_its_owners_alone_and_holds_no_secret(chat: Chatting) -> 
 
 def test_ctrl_c_stops_the_command_and_not_the_chat(chat: Chatting) -> None:
     terminal = chat.at_terminal(
-        bash("echo begun > made.txt; echo begun; sleep 60"),
+        bash("echo begun > made.txt; echo on its w''ay; sleep 60"),
         {"expect": [], "text": "Going on."},
     )
     terminal.type("sleep\r")
-    terminal.until("begun\n")
+    terminal.until("on its way")
     terminal.type("\x03")
     terminal.until("stopped: what was done stays")
     terminal.until(PROMPT)
@@ -145,13 +145,13 @@ def test_ctrl_c_stops_the_wait_for_the_model(chat: Chatting) -> None:
 def test_a_supervisors_signal_ends_the_chat_with_its_patch(
     chat: Chatting, number: signal.Signals, where: str
 ) -> None:
-    terminal = chat.at_terminal(WRITE, {"text": "First."}, bash("echo begun; sleep 60"))
+    terminal = chat.at_terminal(WRITE, {"text": "First."}, bash("echo on its w''ay; sleep 60"))
     terminal.type("write it\r")
     terminal.until("First.")
     terminal.until(PROMPT)
     if where == "command":
         terminal.type("sleep\r")
-        terminal.until("begun\n")
+        terminal.until("on its way")
     time.sleep(0.5)
     os.kill(terminal.pid, number)
     assert terminal.end() == 130, terminal.text
@@ -472,10 +472,10 @@ def test_killed_at_the_prompt_a_chat_is_exported(
 def test_killed_in_a_request_the_run_goes_on_with_it(chat: Chatting) -> None:
     def begin(terminal: Terminal) -> None:
         terminal.type("and more\r")
-        terminal.until("begun\n")
+        terminal.until("on its way")
 
     killed(
-        chat, WRITE, {"text": "First."}, bash("echo begun; sleep 60"),
+        chat, WRITE, {"text": "First."}, bash("echo on its w''ay; sleep 60"),
         {"expect": "look before you repeat", "text": "Went on."}, then=begin,
     )  # fmt: skip
     done = chat.moonpool("resume", "last")
