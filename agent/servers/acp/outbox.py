@@ -90,6 +90,11 @@ class Outbox:
         """Nobody waits for that answer any more."""
         future.cancel()
 
+    @property
+    def gone(self) -> bool:
+        """There is no client any more."""
+        return self._gone
+
     def leave(self) -> None:
         """The client is gone: whoever waits for it is let go."""
         with self._gate:

@@ -126,7 +126,8 @@ class EditorAsker:
             except ConnectionError:
                 return self._left()
             except concurrent.futures.CancelledError:
-                return NoConsent(reason="the question was cancelled")
+                cancelled = NoConsent(reason="the question was cancelled")
+                return self._left() if self._outbox.gone else cancelled
             except Exception as error:  # noqa: BLE001 - whatever a client's answer brings is a no
                 return NoConsent(reason=f"the editor can't ask: {one_line(str(error), 200)}")
             finally:

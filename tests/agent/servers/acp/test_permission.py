@@ -1,12 +1,18 @@
 """Questions at the editor: what they show, and which answers are a yes."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from acp.client.connection import ClientSideConnection
 from acp.schema import PermissionOption, RequestPermissionResponse, ToolCallUpdate
 
+from agent.batch.thread_interrupts import ThreadInterrupts
+from agent.conversation.budget import Stopwatch
+from agent.interrupts import SignalReceived
+from agent.servers.acp.outbox import Outbox
+from agent.servers.acp.permission import EditorAsker
 from editors.desk import Answer, Desk, ask, cancelling, choosing, silent
 
 RULES = "+commands: [{program: touch, ask: true}]"
@@ -134,6 +140,28 @@ def test_client_that_leaves_at_a_question_has_said_no(desk: Desk, asked: asyncio
     (run,) = desk.records()
     assert desk.outcome(run) == "interrupted"
     assert "call_started" not in {event["event"] for event in desk.events(run)}
+
+
+def test_question_that_is_let_go_as_the_client_leaves_ends_the_run() -> None:
+    """However long the session takes to hear of that: nothing is asked of the model meanwhile."""
+    asked = asyncio.Event()
+
+    class Silent:
+        async def request_permission(self, *_: object) -> RequestPermissionResponse:
+            asked.set()
+            raise await asyncio.get_running_loop().create_future()
+
+    async def body() -> None:
+        outbox = Outbox(Silent(), None, asyncio.get_running_loop())  # type: ignore[arg-type]  # asks alone
+        asker = EditorAsker(outbox, "s", ThreadInterrupts(), timeout_s=60)
+        asker.bind(SimpleNamespace(clock=Stopwatch()), None)  # type: ignore[arg-type]  # its clock stops
+        answer = asyncio.create_task(asyncio.to_thread(asker.may_apply, "x", ["x"]))
+        await asked.wait()
+        outbox.leave()
+        with pytest.raises(SignalReceived):
+            await answer
+
+    asyncio.run(body())
 
 
 def test_question_shows_every_character_of_the_call(desk: Desk) -> None:
