@@ -125,14 +125,15 @@ def test_a_secret_does_not_reach_the_terminal(setup: Setup) -> None:
 def test_a_set_up_that_is_ended_leaves_no_container(setup: Setup, engine: Engine) -> None:
     setup.policy("while :; do echo begun; sleep 1; done")
     file = setup.moonpool.directory / "policy.yaml"
-    pids = 1000 + random.randrange(4000)  # by which it is known
-    file.write_text(json.dumps({**json.loads(file.read_text()), "limits": {"pids": pids}}))
+    mib = 1000 + random.randrange(3000)  # by which it is known
+    limits = {"memory": f"{mib}MiB"}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "limits": limits}))
 
     def standing() -> list[str]:
         found = []
         for row in engine.containers(LABEL_MANAGED):
             with contextlib.suppress(EngineError, ContainerGone):  # others go meanwhile
-                if engine.inspect(row.id)["HostConfig"]["PidsLimit"] == pids:
+                if engine.inspect(row.id)["HostConfig"]["Memory"] == mib << 20:
                     found.append(row.id)
         return found
 
