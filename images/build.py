@@ -16,10 +16,9 @@ from images.trust import local_authorities
 from policies.file.scalars import is_path
 from sandbox import cache
 from sandbox.engine.docker import Engine
-from sandbox.engine.values import ImageInfo
+from sandbox.engine.values import LABEL_MANAGED, ImageInfo
 from sandbox.errors import EngineError, ImageUnusable
 
-MANAGED_LABEL = "moonpool.managed"
 RECIPE_LABEL = "moonpool.recipe"
 DIGEST_LABEL = "moonpool.recipe-digest"
 BASE_LABEL = "moonpool.base"
@@ -152,7 +151,7 @@ def build(
     base = engine.image(recipe.base) if recipe.bases else None
     ref = recipe.reference(trust)
     labels = {
-        MANAGED_LABEL: "1",
+        LABEL_MANAGED: "1",
         RECIPE_LABEL: recipe.name,
         DIGEST_LABEL: recipe.digest(trust),
         BASE_LABEL: base.id if base is not None else "",

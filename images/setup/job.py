@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-from sandbox.container import guest_runtime, own_files
+from sandbox.container import guest_runtime, opening
 from sandbox.container.host_disk import EngineDisk, HostDisk
 from sandbox.container.spec import ContainerSpec, differences
 from sandbox.engine.docker import Engine
-from sandbox.errors import EngineError, SandboxError, SealBroken
+from sandbox.errors import SandboxError, SealBroken
 
 _FROM_INPUT = (
     "import sys\nb=sys.stdin.buffer\nexec(compile(b.read(int(b.readline())), 'moonpool', 'exec'))"
@@ -44,11 +44,6 @@ def source(name: str) -> str:
     return (resources.files("images") / "setup" / "inside" / f"{name}.py").read_text("utf-8")
 
 
-def hosts_file() -> str:
-    """What stands at /etc/hosts of a job."""
-    return str(own_files.hosts_path())
-
-
 def create(engine: Engine, spec: ContainerSpec, *, keeps_workspace: bool = False) -> str:
     """A container for a job, not started; gives its id.
 
@@ -56,12 +51,7 @@ def create(engine: Engine, spec: ContainerSpec, *, keeps_workspace: bool = False
         ImageUnusable: it needs the guest's runtime, and that is not built.
     """
     runtime = guest_runtime.find(engine) if spec.command == BROUGHT_PYTHON else None
-    own_files.keep_hosts_file()
-    try:
-        container = engine.create(spec.body(mounts_hosts=True))
-    except EngineError:
-        container = engine.create(spec.body())
-        engine.put_archive(container, "/", [own_files.of_container()])
+    container = opening.create(engine, spec)
     if runtime is not None:
         try:
             guest_runtime.bring(engine, container, runtime, keeps_workspace=keeps_workspace)

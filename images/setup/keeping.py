@@ -10,7 +10,7 @@ from datetime import datetime
 
 from images.setup import job, secrets
 from sandbox.container import guest_runtime, seccomp
-from sandbox.container.own_files import GUEST_DIRECTORY
+from sandbox.container.own_files import GUEST_DIRECTORY, hosts_path
 from sandbox.container.prepared_image import DRAFT, REPOSITORY
 from sandbox.container.spec import PATH, ContainerSpec
 from sandbox.engine.docker import Engine
@@ -77,7 +77,7 @@ def keep(
     """
     foreign = guest_runtime.is_needed(below)
     replaceable = as_root or foreign
-    if not foreign and _stands(engine, container, f"/{GUEST_DIRECTORY}"):
+    if not foreign and engine.stands(container, f"/{GUEST_DIRECTORY}"):
         raise SetupFailed(f"set-up wrote to /{GUEST_DIRECTORY}, which is Moonpool's own: not kept")
     began = str(engine.inspect(container)["State"]["StartedAt"])
     since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
@@ -129,14 +129,6 @@ def _replaced(engine: Engine, container: str, swept: SweptLayer) -> list[str]:
     return [path for path in changed if path in stood]
 
 
-def _stands(engine: Engine, container: str, path: str) -> bool:
-    try:
-        next(iter(engine.get_archive(container, path)), b"")
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def _spec(image: str, command: tuple[str, ...]) -> ContainerSpec:
     return ContainerSpec(
         image=image,
@@ -149,7 +141,7 @@ def _spec(image: str, command: tuple[str, ...]) -> ContainerSpec:
         seccomp_profile=seccomp.profile(exec_memory_files=False),
         user="0:0",
         capabilities=_CAPABILITIES,
-        hosts_file=job.hosts_file(),
+        hosts_file=str(hosts_path()),
     )
 
 

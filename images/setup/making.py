@@ -1,8 +1,6 @@
 """Running a set-up: its commands in a sealed container, with the way out that its policy lists."""
 
 import contextlib
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +19,7 @@ from policies.paths import WORKSPACE
 from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
 from sandbox.container.mounts import HeldVolume, Mount, Scratch
+from sandbox.container.own_files import hosts_path
 from sandbox.container.spec import USER, ContainerSpec
 from sandbox.engine import tar
 from sandbox.engine.docker import Engine
@@ -30,6 +29,7 @@ from sandbox.engine.values import (
     LABEL_MANAGED,
     LABEL_OWNER,
     ImageInfo,
+    owner,
 )
 from sandbox.errors import SandboxError, SetupFailed
 
@@ -71,7 +71,7 @@ class SetupMaker:
         self._policy = policy
         self._environ = environ
         self._on_progress = on_progress
-        self._owner = f"{os.getuid()}@{socket.gethostname()}"
+        self._owner = owner()
         self._secrets = secrets.values(policy.setup.secrets, environ)
 
     def make(self, inputs: Sequence[SetupInput], ref: str) -> None:
@@ -154,7 +154,7 @@ class SetupMaker:
             user="0:0" if as_root else USER,
             capabilities=_ROOT_CAPABILITIES if as_root else (),
             keeps_environment=True,
-            hosts_file=job.hosts_file(),
+            hosts_file=str(hosts_path()),
         )
 
     def _told(self, container: str, way_out: Egress) -> dict[str, object]:
@@ -228,9 +228,8 @@ def _files(inputs: Sequence[SetupInput]) -> Iterator[bytes]:
     above = [one.path.split(b"/")[:-1] for one in inputs]
     folders = {b"/".join((top, *parts[: n + 1])) for parts in above for n in range(len(parts))}
     for folder in sorted({top, ENVIRONMENT.strip("/").encode(), *folders}):
-        yield tar.header(folder + b"/", kind=tar.DIRECTORY, mode=0o755, uid=_UID)
+        yield tar.directory(folder, uid=_UID)
     for one in inputs:
-        mode, size = 0o755 if one.executable else 0o644, len(one.content)
-        yield tar.header(top + b"/" + one.path, kind=tar.REGULAR, mode=mode, size=size, uid=_UID)
-        yield one.content + tar.padding(size)
+        mode = 0o755 if one.executable else 0o644
+        yield tar.file(top + b"/" + one.path, one.content, mode=mode, uid=_UID)
     yield tar.END

@@ -70,7 +70,7 @@ class RunningProxy:
             SandboxError: it does not start; the message has Squid's last words.
         """
         until = time.monotonic() + _START_TIMEOUT_S
-        while not _exists(self.engine, self.container):
+        while not self.engine.stands(self.container, f"{FOLDER}/{SOCKET}"):
             if (ended := self.ended()) or time.monotonic() > until:
                 words = _rows(_file(self.engine, self.container, "/tmp/cache.log"))  # noqa: S108
                 raise SandboxError(
@@ -165,14 +165,6 @@ def _standing(engine: Engine, key: str, time_s: float) -> RunningProxy | None:
 def _rows(said: bytes) -> tuple[str, ...]:
     """Whole lines. Whoever talks to Squid may have taken it over, and they go to a terminal."""
     return tuple(filter(str.isprintable, said.decode("utf-8", "replace").split("\n")[:-1]))
-
-
-def _exists(engine: Engine, container: str) -> bool:
-    try:
-        next(iter(engine.get_archive(container, f"{FOLDER}/{SOCKET}")), b"")
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _end(engine: Engine, key: str) -> None:

@@ -47,11 +47,9 @@ def _of_memory(files: Mapping[str, bytes], target: str) -> Iterator[bytes]:
     top = PurePosixPath(target.removeprefix("/"))
     places = {above for path in files for above in (top / path).parents if top in above.parents}
     for place in sorted(places):
-        yield tar.header(str(place).encode() + b"/", kind=tar.DIRECTORY, mode=0o755)
+        yield tar.directory(str(place))
     for path, data in sorted(files.items()):
-        yield tar.header(str(top / path).encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
-        yield data
-        yield tar.padding(len(data))
+        yield tar.file(str(top / path), data)
 
 
 def _of_folder(folder: Path, target: str) -> Iterator[bytes]:
@@ -63,7 +61,7 @@ def _of_folder(folder: Path, target: str) -> Iterator[bytes]:
         for name in folders:
             if os.path.islink(os.path.join(at, name)):
                 raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is a link")
-            yield tar.header(inside + b"/" + name + b"/", kind=tar.DIRECTORY, mode=0o755)
+            yield tar.directory(inside + b"/" + name)
         for name in sorted(files):
             handle = os.open(os.path.join(at, name), _READ)
             with os.fdopen(handle, "rb") as stream:
@@ -93,11 +91,8 @@ def _place(path: str, *, owner: int) -> Iterator[bytes]:
     """An empty directory, whatever the image has there; and real ones on the way."""
     for parent in reversed(PurePosixPath(path).parents[:-1]):
         # In place of a link that stands there; a directory stays as it is, with what is in it.
-        yield tar.header(str(parent).encode()[1:] + b"/", kind=tar.DIRECTORY, mode=0o755)
-    name = path.encode()[1:]
-    # A file takes the place of all that stands there.
-    yield tar.header(name, kind=tar.REGULAR)
-    yield tar.header(name + b"/", kind=tar.DIRECTORY, mode=0o755, uid=owner)
+        yield tar.directory(str(parent))
+    yield tar.cleared(path, uid=owner)
 
 
 def _raise(error: OSError) -> None:

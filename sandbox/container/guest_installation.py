@@ -147,7 +147,7 @@ def _assemble(
         package = dict(files)
         package[f"{GUEST_DIRECTORY}/sandbox/__init__.py"] = b""
         engine.put_archive(container, "/", [own_files.package(package)])
-        lacking = tuple(p for p in own_files.OPTIONAL if _lacks(engine, container, p))
+        lacking = tuple(p for p in own_files.OPTIONAL if not engine.stands(container, p))
         engine.put_archive(container, "/", [own_files.of_image(lacking)])
         engine.commit(container, ref=ref, labels=labels)
     finally:
@@ -161,14 +161,6 @@ def _bring(engine: Engine, container: str, origin: _Origin) -> None:
     if origin.runtime is not None:
         kept = guest_runtime.is_looked_through(origin.image)
         guest_runtime.bring(engine, container, origin.runtime, keeps_workspace=kept)
-
-
-def _lacks(engine: Engine, container: str, path: str) -> bool:
-    try:
-        next(iter(engine.get_archive(container, path)), b"")
-    except FileNotFoundError:
-        return True
-    return False
 
 
 def _search_path(image: ImageInfo) -> str:

@@ -5,10 +5,8 @@ enforces a policy in it is then still ours, started by its own loader. Owns what
 where it works; how it is made is `images`' to say.
 """
 
-import io
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing
 
 from policies.kernel.image import ContainerImage, Inventory
 from policies.paths import SCRATCH, WORKSPACE, within
@@ -18,6 +16,7 @@ from sandbox.container.prepared_image import REPOSITORY
 from sandbox.container.spec import shelf
 from sandbox.engine import images, tar
 from sandbox.engine.docker import Engine
+from sandbox.engine.first_member import first_member
 from sandbox.engine.values import (
     LABEL_FOREIGN,
     LABEL_PYTHON,
@@ -131,7 +130,7 @@ def _members(engine: Engine, container: str, *, keeps_workspace: bool) -> Iterat
         kind = _kind(engine, container, path)
         # Whoever the image gives it to: what stands in it is ours.
         if kind is None or (path, kind) == ("/opt", tarfile.DIRTYPE):
-            yield _directory(path)
+            yield tar.directory(path)
         elif kind == tarfile.SYMTYPE and path not in {"/bin", "/usr/bin"}:
             raise ImageUnusable(f"{path} is a link in this image, and has to be a directory")
         elif kind not in {tarfile.DIRTYPE, tarfile.SYMTYPE}:
@@ -141,58 +140,31 @@ def _members(engine: Engine, container: str, *, keeps_workspace: bool) -> Iterat
         (WORKSPACE, 1000, 0o755),
         (SCRATCH[0], 0, 0o1777),
     ):
-        # A file takes the place of whatever stands there, all below it included: what comes next is
-        # a directory in which nothing is the image's.
         if path != WORKSPACE or not keeps_workspace:
-            yield tar.header(path[1:].encode(), kind=tar.REGULAR)
-        yield _directory(path, uid=uid, mode=mode)
-    yield _directory(HOME, uid=1000)
+            yield tar.cleared(path, uid=uid, mode=mode)
+        else:
+            yield tar.directory(path, uid=uid, mode=mode)
+    yield tar.directory(HOME, uid=1000)
     for path, name in _LINKS:
         if _kind(engine, container, path) is None:
-            target = f"{BROUGHT_PROGRAMS}/{name}".encode()
-            yield tar.header(path[1:].encode(), kind=tar.SYMLINK, mode=0o777, target=target)
+            yield tar.link(path, f"{BROUGHT_PROGRAMS}/{name}")
     for path, row, otherwise in _USERS:
         known = _content(engine, container, path) or otherwise
         rows = [line.split(b":") for line in known.splitlines()]
         if not any(fields[2:3] == [b"1000"] for fields in rows):
-            data = known + (b"" if known.endswith(b"\n") else b"\n") + row
-            yield tar.header(path[1:].encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
-            yield data + tar.padding(len(data))
-
-
-def _directory(path: str, *, uid: int = 0, mode: int = 0o755) -> bytes:
-    return tar.header(path[1:].encode() + b"/", kind=tar.DIRECTORY, mode=mode, uid=uid)
+            yield tar.file(path, known + (b"" if known.endswith(b"\n") else b"\n") + row)
 
 
 def _kind(engine: Engine, container: str, path: str) -> bytes | None:
     """What stands at a path, as a tar says it; None: nothing, or a link that leads nowhere."""
-    found = _first(engine, container, path)
+    found = first_member(engine, container, path)
     return None if found is None else found[0].type
 
 
 def _content(engine: Engine, container: str, path: str) -> bytes:
     """A small regular file; empty where there is none."""
-    found = _first(engine, container, path)
-    return b"" if found is None else found[1]
-
-
-def _first(engine: Engine, container: str, path: str) -> tuple[tarfile.TarInfo, bytes] | None:
-    """The first member of the engine's tar of a path, and what is in it."""
-    data = b""
-    try:
-        with closing(engine.get_archive(container, path)) as pieces:
-            for piece in pieces:
-                data += piece
-                if len(data) > _FILE_LIMIT:
-                    break
-    except FileNotFoundError:
-        return None
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-        member = archive.next()
-        if member is None:
-            return None
-        file = archive.extractfile(member) if member.isreg() else None
-        return member, file.read() if file is not None and member.size < len(data) else b""
+    found = first_member(engine, container, path, limit=_FILE_LIMIT)
+    return b"" if found is None or found[0].size > len(found[1]) else found[1]
 
 
 def search_path(inventory: Inventory) -> tuple[str, ...]:

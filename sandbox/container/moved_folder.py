@@ -4,18 +4,14 @@ What names the folder by its path, an editable install for one, works on. Owns w
 folder, and the link; its files are copied by others.
 """
 
-import io
-import tarfile
-from contextlib import closing
 from pathlib import PurePosixPath
 
 from policies.paths import WORKSPACE, within
 from sandbox.engine import tar
 from sandbox.engine.docker import Engine
+from sandbox.engine.first_member import first_member
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
-
-_HEAD_BYTES = 1 << 16
 
 
 def link(engine: Engine, container: str, image: ImageInfo, path: str) -> None:
@@ -26,16 +22,9 @@ def link(engine: Engine, container: str, image: ImageInfo, path: str) -> None:
         WorkspaceError: no folder that can be a workspace stands there; the message says why.
     """
     _require(engine, container, image, path)
-    name = path[1:].encode()
-    if path == WORKSPACE:
-        # A file takes the place of all that stands there.
-        members = [
-            tar.header(name, kind=tar.REGULAR),
-            tar.header(name + b"/", kind=tar.DIRECTORY, uid=1000),
-        ]
-    else:
-        members = [tar.header(name, kind=tar.SYMLINK, mode=0o777, target=WORKSPACE.encode())]
-    engine.put_archive(container, "/", [b"".join((*members, tar.END))])
+    own_place = path == WORKSPACE
+    member = tar.cleared(path, uid=1000) if own_place else tar.link(path, WORKSPACE)
+    engine.put_archive(container, "/", [member + tar.END])
 
 
 def _require(engine: Engine, container: str, image: ImageInfo, path: str) -> None:
@@ -53,33 +42,16 @@ def _require(engine: Engine, container: str, image: ImageInfo, path: str) -> Non
 
 def _require_folder(engine: Engine, container: str, place: str, path: str) -> None:
     where = "it" if place == path else f"{place} in it"
-    try:
-        member = first(engine, container, place)
-    except FileNotFoundError:
+    found = first_member(engine, container, place)
+    if found is None:
         raise WorkspaceError(
             f"there is no workspace image:{path}: the image has nothing at {place}"
-        ) from None
-    if member is not None and member.issym():
+        )
+    member, _ = found
+    if member.issym():
         raise WorkspaceError(
             f"the workspace image:{path} can't be used: {where} is a link to "
             f"{member.linkname!r:.200}; name the folder that it leads to"
         )
-    if member is None or not member.isdir():
+    if not member.isdir():
         raise WorkspaceError(f"the workspace image:{path} can't be used: {where} is no folder")
-
-
-def first(engine: Engine, container: str, path: str) -> tarfile.TarInfo | None:
-    """What stands at a path, by the engine's tar of it. Raises `FileNotFoundError`."""
-    data = b""
-    with closing(engine.get_archive(container, path)) as pieces:
-        for piece in pieces:
-            data += piece
-            if len(data) > _HEAD_BYTES:
-                break
-    try:
-        with tarfile.open(
-            fileobj=io.BytesIO(data), mode="r:", encoding="utf-8", errors="surrogateescape"
-        ) as archive:
-            return archive.next()
-    except tarfile.TarError:
-        return None

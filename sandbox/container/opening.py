@@ -93,7 +93,7 @@ def _start(
     spec = dataclasses.replace(made.spec, mounts=mounts)
     container = None
     try:
-        container = _created(engine, spec)
+        container = create(engine, spec)
         if made.brought is not None:
             from sandbox.container.brought_files import archive  # noqa: PLC0415 - few runs bring any
 
@@ -107,7 +107,7 @@ def _start(
         raise
 
 
-def _created(engine: Engine, spec: ContainerSpec) -> str:
+def create(engine: Engine, spec: ContainerSpec) -> str:
     """A container with its /etc/hosts: mounted, or put in where an engine does not see our file."""
     own_files.keep_hosts_file()
     try:

@@ -56,8 +56,8 @@ def package(files: Mapping[str, bytes]) -> bytes:
     """A plain tar of root's files, readable by all, with the directories above them; paths relative
     to the root."""
     parents = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
-    members = [_directory(f"/{name}") for name in sorted(parents)]
-    members += [_file(f"/{name}", data) for name, data in files.items()]
+    members = [tar.directory(name) for name in sorted(parents)]
+    members += [tar.file(name, data) for name, data in files.items()]
     return b"".join((*members, tar.END))
 
 
@@ -86,7 +86,7 @@ def keep_hosts_file() -> None:
 def of_container() -> bytes:
     """The same as a plain tar, for an engine that does not see this machine's files: it is put into
     each container before its first start."""
-    return _file(HOSTS, _HOSTS.encode()) + tar.END
+    return tar.file(HOSTS, _HOSTS.encode()) + tar.END
 
 
 def of_image(lacking: tuple[str, ...]) -> bytes:
@@ -96,25 +96,16 @@ def of_image(lacking: tuple[str, ...]) -> bytes:
         lacking: those of `OPTIONAL` that the image does not hold.
     """
     return b"".join(
-        (*_places(), *(_file(path, _WITHOUT[path].encode()) for path in lacking), tar.END)
+        (*_places(), *(tar.file(path, _WITHOUT[path].encode()) for path in lacking), tar.END)
     )
 
 
 def _places() -> Iterator[bytes]:
     # Volumes take their owner and mode from there, and a sandbox has none to make.
-    yield _directory(HELD, mode=0o700)
+    yield tar.directory(HELD, mode=0o700)
     for name in PLACES:
         for kind in KINDS:
-            yield _directory(f"{HELD}/{name}{kind}", uid=1000)
+            yield tar.directory(f"{HELD}/{name}{kind}", uid=1000)
     # One place for scratch files, so that one limit, one kernel rule and one mount hold them all.
-    yield _directory("/tmp", mode=0o1777)  # noqa: S108 - the container's
-    yield tar.header(b"var/tmp", kind=tar.SYMLINK, mode=0o777, target=b"/tmp")
-
-
-def _directory(path: str, *, mode: int = 0o755, uid: int = 0) -> bytes:
-    return tar.header(path[1:].encode() + b"/", kind=tar.DIRECTORY, mode=mode, uid=uid)
-
-
-def _file(path: str, data: bytes) -> bytes:
-    head = tar.header(path[1:].encode(), kind=tar.REGULAR, mode=0o644, size=len(data))
-    return head + data + tar.padding(len(data))
+    yield tar.directory("/tmp", mode=0o1777)  # noqa: S108 - the container's
+    yield tar.link("/var/tmp", "/tmp")  # noqa: S108 - the container's

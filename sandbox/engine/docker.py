@@ -30,8 +30,6 @@ from sandbox.errors import EngineUnavailable, SandboxError
 _MODIFIED = 0
 """Of the kinds of change; source: the engine's API, `ContainerChanges`."""
 _GREETING_BYTES = 1 << 10
-_PIECE_BYTES = 1 << 20
-_STREAM_END_BYTES = 16 << 20
 
 
 class Engine(EngineImages):
@@ -75,16 +73,13 @@ class Engine(EngineImages):
         with translated("asking the engine what it is"):
             version = self._api.json("GET", "/version")
             info = self._api.json("GET", "/info")
-        security = tuple(str(option) for option in info.get("SecurityOptions") or ())
         return EngineInfo(
             version=str(version.get("Version", "")),
-            api_version=str(version.get("ApiVersion", "")),
             operating_system=str(info.get("OperatingSystem", "")),
             kernel=str(info.get("KernelVersion", "")),
             storage_driver=str(info.get("Driver", "")),
             cgroup_version=str(info.get("CgroupVersion", "1")),
-            security_options=security,
-            rootless="name=rootless" in security,
+            rootless="name=rootless" in (info.get("SecurityOptions") or ()),
             endpoint=self._endpoint.host,
         )
 
@@ -269,6 +264,14 @@ class Engine(EngineImages):
                 raise FileNotFoundError(path) from error
             with answer:
                 yield from answer.pieces()
+
+    def stands(self, container: str, path: str) -> bool:
+        """Whether anything is at a path of a container, in any state."""
+        try:
+            next(iter(self.get_archive(container, path)), b"")
+        except FileNotFoundError:
+            return False
+        return True
 
     def commit(
         self,

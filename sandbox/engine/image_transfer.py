@@ -129,8 +129,7 @@ def _archive(
     manifest = [{"Config": "config.json", "RepoTags": [ref], "Layers": names}]
     texts = {b"config.json": image.config, b"manifest.json": json.dumps(manifest).encode()}
     for name, data in texts.items():
-        yield tar.header(name, kind=tar.REGULAR, size=len(data), mode=0o644)
-        yield data + tar.padding(len(data))
+        yield tar.file(name, data)
     yield tar.END
 
 

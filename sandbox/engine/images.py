@@ -71,9 +71,7 @@ def archive(
         }
     ]
     for name, value in ((b"config.json", config), (b"manifest.json", manifest)):
-        data = json.dumps(value).encode()
-        yield tar.header(name, kind=tar.REGULAR, size=len(data), mode=0o644)
-        yield data + tar.padding(len(data))
+        yield tar.file(name, json.dumps(value).encode())
     yield tar.END
 
 

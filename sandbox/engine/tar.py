@@ -86,6 +86,32 @@ def header(
     return b"".join(out)
 
 
+def directory(path: str | bytes, *, mode: int = 0o755, mtime: int = 0, uid: int = 0) -> bytes:
+    """The whole member of a directory; a path from the root counts as one relative to it."""
+    return header(_relative(path) + b"/", kind=DIRECTORY, mode=mode, mtime=mtime, uid=uid)
+
+
+def file(path: str | bytes, data: bytes, *, mode: int = 0o644, uid: int = 0) -> bytes:
+    """The whole member of a small file; its path as for `directory`."""
+    size = len(data)
+    head = header(_relative(path), kind=REGULAR, mode=mode, size=size, uid=uid)
+    return head + data + padding(size)
+
+
+def cleared(path: str, *, mode: int = 0o755, uid: int = 0) -> bytes:
+    """An empty directory, whatever stands there: a file takes the place of all of it first."""
+    return file(path, b"") + directory(path, mode=mode, uid=uid)
+
+
+def link(path: str, target: str) -> bytes:
+    """The whole member of a symbolic link; its path as for `directory`."""
+    return header(_relative(path), kind=SYMLINK, mode=0o777, target=target.encode())
+
+
+def _relative(path: str | bytes) -> bytes:
+    return (path.encode() if isinstance(path, str) else path).removeprefix(b"/")
+
+
 def header_size(name: bytes, target: bytes = b"") -> int:
     """Length in bytes of what `header` gives for these."""
     size = _BLOCK

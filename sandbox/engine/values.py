@@ -115,11 +115,9 @@ class VolumeInfo:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
     version: str
-    api_version: str
     operating_system: str
     kernel: str
     storage_driver: str
     cgroup_version: str
-    security_options: tuple[str, ...]
     rootless: bool
     endpoint: str

@@ -51,7 +51,7 @@ class AddedFiles:
         """Their part of the tar; `digest` is told what names the content."""
         for folder in self._new_folders:
             digest(b"d" + folder + b"\n")
-            yield tar.header(TOP + b"/" + folder + b"/", kind=tar.DIRECTORY, uid=UID)
+            yield tar.directory(TOP + b"/" + folder, uid=UID)
         for path, file in self._files:
             size = _size(file)
             digest(b"f%d %d %s\n" % (size, len(path), path))

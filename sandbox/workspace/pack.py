@@ -163,7 +163,7 @@ class Packer:
         Raises:
             WorkspaceError: a file can't be read, or is not what the scan saw.
         """
-        waiting = [tar.header(TOP + b"/", kind=tar.DIRECTORY, uid=UID)]
+        waiting = [tar.directory(TOP, uid=UID)]
         size = 0
         for item in self._members:
             for piece in self._member(TOP + b"/" + item.path, item):
@@ -186,7 +186,7 @@ class Packer:
             # Whoever owns the copy must be able to work in it.
             mode |= 0o700
             self._note(item.path, b"d%o" % mode)
-            yield tar.header(name + b"/", kind=tar.DIRECTORY, mode=mode, mtime=mtime, uid=UID)
+            yield tar.directory(name, mode=mode, mtime=mtime, uid=UID)
         elif stat.S_ISLNK(item.mode):
             target = self._target(item)
             self._note(item.path, b"l" + target)

@@ -5,9 +5,9 @@ Owns the order of the guesses. Nothing of the image runs: the engine is asked wh
 
 from collections.abc import Sequence
 
-from sandbox.container.moved_folder import first
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
+from sandbox.engine.first_member import first_member
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.source import ImageFolder, folder
@@ -38,9 +38,10 @@ def work_folder(engine: Engine, image: ImageInfo, candidates: Sequence[str] = ()
             except WorkspaceError:
                 continue
             tried.append(place.path)
-            if not _is_folder(engine, container, place.path):
+            found = first_member(engine, container, place.path)
+            if found is None or not found[0].isdir():
                 continue
-            if _stands(engine, container, f"{place.path}/{_MARK}"):
+            if first_member(engine, container, f"{place.path}/{_MARK}") is not None:
                 return place
             there.append(place)
     finally:
@@ -51,18 +52,3 @@ def work_folder(engine: Engine, image: ImageInfo, candidates: Sequence[str] = ()
     raise WorkspaceError(
         f"the work folder is not found in the image ({looked}): name it with path, as /testbed"
     )
-
-
-def _is_folder(engine: Engine, container: str, path: str) -> bool:
-    try:
-        member = first(engine, container, path)
-    except FileNotFoundError:
-        return False
-    return member is not None and member.isdir()
-
-
-def _stands(engine: Engine, container: str, path: str) -> bool:
-    try:
-        return first(engine, container, path) is not None
-    except FileNotFoundError:
-        return False
