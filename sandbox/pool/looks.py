@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from sandbox.supply import ContainerSupply
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.source import HostSource, ImageSource
 
@@ -57,7 +58,7 @@ class _Shared(Generic[V]):
         return asked.result()
 
 
-class SharedLooks:
+class SharedLooks(ContainerSupply):
     """Of one process. For any number of threads."""
 
     def __init__(self) -> None:
@@ -67,7 +68,6 @@ class SharedLooks:
         self._copying: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
     def look(self, source: HostSource | ImageSource) -> Scan:
-        """As `ContainerSupply.look`."""
         if not isinstance(source, HostSource):
             return source.glance()
         return self._looks.ask(source, lambda: self._looked(source))
@@ -96,7 +96,7 @@ class SharedLooks:
 
     @contextmanager
     def copying(self, source: HostSource | ImageSource) -> Generator[bool]:
-        """As `ContainerSupply.copying`: of each workspace one at a time."""
+        """Of each workspace one at a time."""
         with self._lock:
             turn = self._copying[_about(source)]
         waited = not turn.acquire(blocking=False)

@@ -144,7 +144,7 @@ class WarmSupply(SharedLooks):
             self.discard(self._engine, one.started)
 
 
-class _Ahead:
+class _Ahead(ContainerSupply):
     """Opens what nobody takes yet, with the looks and copies of the others."""
 
     def __init__(self, pool: WarmSupply) -> None:
