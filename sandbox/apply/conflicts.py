@@ -3,7 +3,6 @@
 For a person who looks at it: nothing is decided here, and nothing is written to the directory.
 """
 
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -13,10 +12,10 @@ from policies.frozen import dataclass
 from sandbox.apply.target import PresentFile, opened
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
+from sandbox.git.line_authors import differences
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import refusal
-from sandbox.git.run import run_git
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.make import LINES_LIMIT_BYTES
@@ -24,8 +23,6 @@ from sandbox.patch.make import LINES_LIMIT_BYTES
 _GIT_S = 60
 _REGIONS = 100
 _REGION_LINES = 400
-_DIFF = ("diff", "-U0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-indent-heuristic")
-_HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,20 +111,10 @@ def _of_file(
 def _hunks(store: Store, old: str, new: str) -> list[_Hunk]:
     if old == new:
         return []
-    out = run_git(
-        store.directory,
-        (*_DIFF, old, new),
-        output_limit_bytes=4 * LINES_LIMIT_BYTES,
-        timeout_s=_GIT_S,
-    )
-    found = []
-    for match in _HUNK.finditer(out):
-        numbers = [1 if text is None else int(text) for text in match.groups()]
-        old_at, old_count, new_at, new_count = numbers
-        # Where a side has no lines, git names the line before.
-        start, other = old_at - bool(old_count), new_at - bool(new_count)
-        found.append(_Hunk(start, start + old_count, other, other + new_count))
-    return found
+    return [
+        _Hunk(start - 1, start - 1 + len(went), other - 1, other - 1 + len(came))
+        for start, other, went, came in differences(store.directory, old, new) or ()
+    ]
 
 
 _Range = tuple[int, int]

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sandbox.container import placement
@@ -14,6 +14,7 @@ from sandbox.export.baseline_files import working_directory
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
+from sandbox.git.path_rules import all_above
 from sandbox.git.store import Store
 from sandbox.guest.protocol import PutFile, RequestFailed
 from sandbox.link import GuestLink, file_error
@@ -62,19 +63,8 @@ def _put(link: GuestLink, store: Store, results: Mapping[bytes, ManifestEntry | 
     gone = [path for path, entry in results.items() if entry is None]
     _refuse(placement.remove_files(link, gone))
     # git knows no empty directories: those that lost their last file go.
-    _refuse(placement.remove_folders(link, sorted(_above(gone), reverse=True)))
+    _refuse(placement.remove_folders(link, sorted(all_above(gone), reverse=True)))
     _refuse(placement.put_files(link, _pieces(store, results)))
-
-
-def _above(paths: Iterable[bytes]) -> set[bytes]:
-    """Every directory on the way to these paths, the workspace itself excepted."""
-    found: set[bytes] = set()
-    for path in paths:
-        above = path.rpartition(b"/")[0]
-        while above and above not in found:
-            found.add(above)
-            above = above.rpartition(b"/")[0]
-    return found
 
 
 def _pieces(store: Store, results: Mapping[bytes, ManifestEntry | None]) -> Iterator[PutFile]:

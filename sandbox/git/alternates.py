@@ -7,13 +7,18 @@ it belongs to whoever owns the workspace.
 """
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from sandbox.git import config
 from sandbox.git.run import QUOTED, unquoted
+from sandbox.git.store import Store
 
 FILE = b"objects/info/alternates"
 FILE_LIMIT = 1 << 16
+_SHALLOW = re.compile(rb"^[0-9a-f]{40}(?:[0-9a-f]{24})?$", re.MULTILINE)
 _STORES_LIMIT = 16
 _DEPTH_LIMIT = 5
 """As deep as git itself follows."""
@@ -47,6 +52,22 @@ def stores(text: bytes, *, root: str, owner: int) -> tuple[str, ...]:
     if not found:
         raise NotLent("names no object directory")
     return tuple(found)
+
+
+def store_over(directory: Path, lenders: Iterable[str], settings: bytes, shallow: bytes) -> Store:
+    """A private store in which git reads the objects of others.
+
+    Args:
+        settings, shallow: the files of that repository (``config``, ``shallow``): of what stands
+            there, its object format and where its history ends are taken over.
+    """
+    store = Store(directory, object_format=config.object_format(settings))
+    (directory / FILE.decode()).parent.mkdir()
+    named = "".join(f"{name}\n" for name in lenders)
+    (directory / FILE.decode()).write_text(named, "utf-8", "surrogateescape")
+    if ends := _SHALLOW.findall(shallow):
+        (directory / "shallow").write_bytes(b"".join(each + b"\n" for each in ends))
+    return store
 
 
 def names(text: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sandbox.errors import PatchError
-from sandbox.git import alternates, config
+from sandbox.git import alternates
 from sandbox.git.alternates import NotLent
 from sandbox.git.run import GitRefused, run_git
 from sandbox.git.store import Store
@@ -94,7 +94,6 @@ def read_over(folder: Path, directory: Path) -> Store:
                 f"{top / name} is a link, and may lead to what the repository has no right to: put "
                 "there what it leads to"
             )
-    said = config.value(_content(top / "config"), b"extensions", b"objectformat").lower()
     try:
         lenders = alternates.stores(
             os.fsencode(top / "objects"), root=str(directory), owner=os.lstat(top).st_uid
@@ -109,13 +108,8 @@ def read_over(folder: Path, directory: Path) -> Store:
             "it has a right to: give it its own (git repack -a -d, then remove "
             "objects/info/alternates)"
         )
-    store = Store(directory, object_format="sha256" if said == b"sha256" else "sha1")
-    (directory / "objects" / "info").mkdir()
-    (directory / "objects" / "info" / "alternates").write_text(
-        "".join(f"{name}\n" for name in lenders), "utf-8", "surrogateescape"
-    )
-    if shallow := re.findall(rb"^[0-9a-f]{40,64}$", _content(top / "shallow"), re.MULTILINE):
-        (directory / "shallow").write_bytes(b"".join(each + b"\n" for each in shallow))
+    settings, shallow = _content(top / "config"), _content(top / "shallow")
+    store = alternates.store_over(directory, lenders, settings, shallow)
     references = dict(sorted(_references(top)))
     head = _POINTS.match(_content(top / "HEAD"))
     if head is not None:

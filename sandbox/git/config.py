@@ -63,6 +63,12 @@ def sanitized(config: bytes) -> bytes:
     return b"".join(out)
 
 
+def object_format(config: bytes) -> str:
+    """By what a repository names its objects."""
+    said = value(config, b"extensions", b"objectformat").lower()
+    return "sha256" if said == b"sha256" else "sha1"
+
+
 def value(config: bytes, section: bytes, key: bytes) -> bytes:
     """What a key without a subsection is set to, the last time; empty where it is not."""
     said = [

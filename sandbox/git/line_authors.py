@@ -66,15 +66,15 @@ def hunks(
     Gives None for a binary file. Raises `PatchError` where git fails.
     """
     history = _History(store, base, versions, final)
-    differences = _differences(store.directory, history.blobs[0], history.blobs[-1])
-    if not differences:
-        return None if differences is None else ()
+    parts = differences(store.directory, history.blobs[0], history.blobs[-1])
+    if not parts:
+        return None if parts is None else ()
     # One step did it all: most files are like that, and git need not be asked about them.
     simple = len(history.blobs) <= 2
     added = {} if simple else history.added()
     removed = {} if simple else history.removed()
     found = []
-    for old_start, new_start, old_lines, new_lines in differences:
+    for old_start, new_start, old_lines, new_lines in parts:
         rows = [("-", number, removed, text) for number, text in enumerate(old_lines, old_start)]
         rows += [("+", number, added, text) for number, text in enumerate(new_lines, new_start)]
         known = [step for _, number, steps, _ in rows if (step := steps.get(number)) is not None]
@@ -155,8 +155,8 @@ class _History:
 _Row = tuple[int, int, list[bytes], list[bytes]]
 
 
-def _differences(directory: Path, old: str, new: str) -> list[_Row] | None:
-    """Hunks without context: where they start, lines that went, lines that came."""
+def differences(directory: Path, old: str, new: str) -> list[_Row] | None:
+    """Hunks without context: where they start, lines that went, lines that came; None: binary."""
     out = run_git(directory, ("diff", *_PLAIN, "-U0", old, new), timeout_s=_TIMEOUT_S)
     found: list[_Row] = []
     for line in out.split(b"\n"):

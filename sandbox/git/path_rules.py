@@ -9,7 +9,7 @@ is written last wins.
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sandbox.git.manifest import Trees
 
@@ -86,6 +86,23 @@ def leaves_tree(path: bytes, target: bytes) -> bool:
         elif part not in {b"", b"."}:
             descended = True
     return False
+
+
+def above(path: bytes) -> Iterator[bytes]:
+    """The directories that a path lies in, the nearest first; the uppermost one has no name."""
+    while path := path.rpartition(b"/")[0]:
+        yield path
+
+
+def all_above(paths: Iterable[bytes]) -> set[bytes]:
+    """The directories that any of these paths lies in."""
+    found: set[bytes] = set()
+    for path in paths:
+        for folder in above(path):
+            if folder in found:
+                break
+            found.add(folder)
+    return found
 
 
 def in_git(path: bytes) -> bool:

@@ -182,7 +182,7 @@ class _Opening:
                 self.memory.settle(looked, remembered)
             return looked, same
 
-        return self._from_last(self._planned(known, prepared), known, prepared, look)
+        return self._from_last(self._planned(prepared, known), known, prepared, look)
 
     def _from_last(
         self,
@@ -271,18 +271,17 @@ class _Opening:
                     self.engine,
                     self.policy,
                     copied,
-                    partial(self._planned, prepared=prepared),
+                    partial(self._planned, prepared),
                     on_progress=self.on_progress,
                 )
             copied, prepared = done.copied, done.image
-        made = self._planned(copied, prepared)
+        made = self._planned(prepared, copied)
         return self._with(made, _start(self.engine, made, keeping, self.supply), copied, prepared)
 
     def _planned(
         self,
-        copied: Snapshot,
         prepared: PreparedImage,
-        *,
+        copied: Snapshot,
         policy: Policy | None = None,
         also_own: tuple[str, ...] = (),
     ) -> OpeningPlan:

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -30,6 +29,7 @@ from sandbox.engine.values import LABEL_FOREIGN, LABEL_LAYERS, LABEL_PYTHON
 from sandbox.errors import SetupFailed
 from sandbox.export import engine_changes
 from sandbox.git.manifest import Manifest, ManifestEntry
+from sandbox.git.path_rules import all_above
 from sandbox.git.store import Store
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.results import CommandResult, Ending
@@ -51,19 +51,11 @@ class PreparedCopy:
     """What stands in it: programs, and where commands look for them."""
 
 
-class Planner(Protocol):
-    """Plans a sandbox of a copy."""
-
-    def __call__(
-        self, copied: Snapshot, *, policy: Policy, also_own: tuple[str, ...]
-    ) -> OpeningPlan: ...
-
-
 def prepared(
     engine: Engine,
     policy: Policy,
     copied: Snapshot,
-    planned: Planner,
+    planned: Callable[[Snapshot, Policy, tuple[str, ...]], OpeningPlan],
     *,
     on_progress: Callable[[str], None],
 ) -> PreparedCopy:
@@ -79,7 +71,7 @@ def prepared(
     key = _key(policy, copied)
     domain = _domain(policy)
     own = (_ENVIRONMENT,) if policy.exec_workspace else ()
-    plan = planned(copied, policy=domain, also_own=own)
+    plan = planned(copied, domain, own)
     session = Session(engine, plan, opening.start(engine, plan))
     try:
         for command in policy.setup.prepare:
@@ -151,10 +143,7 @@ def _require(command: str, result: CommandResult) -> None:
 
 def _told(before: Manifest, changed: Mapping[bytes, ManifestEntry | None]) -> list[LeftOut]:
     """What was made, as few paths as say it, and what was changed."""
-    folders = {b""}
-    for path in before.entries:
-        while (path := path.rpartition(b"/")[0]) not in folders:
-            folders.add(path)
+    folders = all_above(before.entries)
     made: dict[bytes, None] = {}
     other = []
     for path in sorted(changed):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from policies.paths import WORKSPACE
 from sandbox.engine import tar
+from sandbox.git.path_rules import above
 
 UID = 1000
 """Owner of all that is copied, in the container."""
@@ -25,10 +26,10 @@ class AddedFiles:
         needed: set[bytes] = set()
         self._files: list[tuple[bytes, Path | bytes]] = []
         for path, file in sorted(files.items()):
-            above = list(_above(path))
-            if path not in taken and all(taken.get(each, True) for each in above):
+            folders = list(above(path))
+            if path not in taken and all(taken.get(each, True) for each in folders):
                 self._files.append((path, file))
-                needed.update(each for each in above if each not in taken)
+                needed.update(each for each in folders if each not in taken)
         self._new_folders = sorted(needed)
 
     def __contains__(self, path: bytes) -> bool:
@@ -60,11 +61,6 @@ class AddedFiles:
                 digest(data)
                 yield data
             yield tar.padding(size)
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path
 
 
 def _size(file: Path | bytes) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from policies.frozen import dataclass
 from policies.policy import History, WorkspaceRules
 from sandbox.errors import PatchError, WorkspaceError
-from sandbox.git import alternates, config
+from sandbox.git import alternates
 from sandbox.git.alternates import NotLent
 from sandbox.git.index import tracked_blobs
 from sandbox.git.run import run_git
@@ -120,14 +120,8 @@ class _Repository:
         lenders = alternates.stores(
             self._read(alternates.FILE), root=top, owner=os.stat(top).st_uid
         )
-        said = config.value(self._read(b"config"), b"extensions", b"objectformat").lower()
-        store = Store(work / "store", object_format="sha256" if said == b"sha256" else "sha1")
-        (store.directory / "objects" / "info").mkdir()
-        (store.directory / "objects" / "info" / "alternates").write_text(
-            "".join(f"{name}\n" for name in lenders), "utf-8", "surrogateescape"
-        )
-        if shallow := _REFERENCE.findall(self._read(b"shallow")):
-            (store.directory / "shallow").write_bytes(b"".join(each + b"\n" for each in shallow))
+        settings, shallow = self._read(b"config"), self._read(b"shallow")
+        store = alternates.store_over(work / "store", lenders, settings, shallow)
         wanted = self._lent(store, b"".join(each + b"\n" for each in sorted(self._named())))
         where = f"names {', '.join(lenders)}"
         if not wanted:

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from policies.policy import WorkspaceRules
 from sandbox.container.prepared_image import PreparedImage
@@ -38,17 +38,15 @@ from sandbox.workspace.snapshot import (
 from sandbox.workspace.virtual_environments import unusable
 
 
-class LayerContent(Protocol):
+class LayerContent(NamedTuple):
     """A workspace as a layer."""
 
-    def stream(self) -> Iterator[bytes]:
-        """Its tar."""
-
-    def size(self) -> int:
-        """Length of that, in bytes."""
-
-    def key(self) -> str:
-        """Names the copy, once the stream is at its end."""
+    stream: Callable[[], Iterator[bytes]]
+    """Gives its tar."""
+    size: Callable[[], int]
+    """Length of that, in bytes."""
+    key: Callable[[], str]
+    """Names the copy, once the stream is at its end."""
 
 
 _WORTH_A_LINE_BYTES = 50 << 20
@@ -152,10 +150,10 @@ def _take(
         if selection.total_bytes > _WORTH_A_LINE_BYTES:
             on_progress(f"copying the workspace ({selection.total_bytes >> 20} MiB, once)")
         packer = packing()
-        if cuts or not load_layer(engine, prepared.id, packer):
+        if cuts or not load_layer(engine, prepared.id, _layer(packer)):
             packer = packing()
             body = git_history.cutter(prepared).body() if cuts else shelf(prepared.id)
-            lay_through_container(engine, body, packer, cuts=cuts)
+            lay_through_container(engine, body, _layer(packer), cuts=cuts)
         if alone:
             keep_full(
                 memory.full_copy_file,
@@ -173,8 +171,7 @@ def _take(
     )
     partial = git_history.lacking(rules, selection.copied)
     left_out = (*selection.left_out, *borrowed.notes, *partial, *dead)
-    snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
-    return snapshot, manifest
+    return recorded(key, left_out), manifest
 
 
 def _on_last(
@@ -198,12 +195,12 @@ def _on_last(
     if found is None or engine.image(reference(full.key)) is None:
         return None
     packer.lay_on(found)
-    if not load_layer(engine, reference(full.key), packer, layers=2):
+    if not load_layer(engine, reference(full.key), _layer(packer), layers=2):
         if found.gone:
             return None  # only a layer can take away
         packer = packing(f"on {full.key}")
         packer.lay_on(found)
-        lay_through_container(engine, shelf(reference(full.key)), packer, layers=2)
+        lay_through_container(engine, shelf(reference(full.key)), _layer(packer), layers=2)
     if found.young != full.young:
         keep_full(
             memory.full_copy_file,
@@ -215,19 +212,23 @@ def _on_last(
     return packer
 
 
+def _layer(packer: Packer) -> LayerContent:
+    return LayerContent(packer.stream, packer.size, packer.key)
+
+
 def _named(paths: Collection[bytes]) -> str:
     shown = ", ".join(map(os.fsdecode, sorted(paths)[:_NAMED]))
     return shown + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
-def load_layer(engine: Engine, image: str, packer: LayerContent, *, layers: int = 1) -> bool:
+def load_layer(engine: Engine, image: str, content: LayerContent, *, layers: int = 1) -> bool:
     """Load the copy as one layer; False where the engine does not take one alone."""
     base = engine.image(image)
     if base is None or not engine.stores_layers():
         return False
     try:
-        with contextlib.closing(ahead(packer.stream())) as stream:
-            engine.load(images.archive(base, stream, packer.size(), packer.key, layers=layers))
+        with contextlib.closing(ahead(content.stream())) as stream:
+            engine.load(images.archive(base, stream, content.size(), content.key, layers=layers))
     except EngineError:
         # Its layers may just have been removed by another process, or its disk is full: the other
         # way finds that out, and says it.
@@ -238,7 +239,7 @@ def load_layer(engine: Engine, image: str, packer: LayerContent, *, layers: int 
 def lay_through_container(
     engine: Engine,
     body: Mapping[str, object],
-    packer: LayerContent,
+    content: LayerContent,
     *,
     cuts: bool = False,
     layers: int = 1,
@@ -246,9 +247,9 @@ def lay_through_container(
     """The way for every engine, and for a copy that has to be worked on: put, then commit."""
     container = engine.create(body)
     try:
-        with contextlib.closing(ahead(packer.stream())) as stream:
+        with contextlib.closing(ahead(content.stream())) as stream:
             engine.put_archive(container, "/", stream)
-        key = packer.key()
+        key = content.key()
         if engine.image(reference(key)) is None:
             if cuts:
                 git_history.cut(engine, container)

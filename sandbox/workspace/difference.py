@@ -16,7 +16,7 @@ from sandbox import cache
 from sandbox.cache import sealed, unsealed
 from sandbox.engine import tar
 from sandbox.git.manifest import Manifest
-from sandbox.git.path_rules import in_git
+from sandbox.git.path_rules import above, in_git
 from sandbox.workspace.scan import FoundFile, Scan, content_id
 from sandbox.workspace.selection import Selection
 
@@ -126,7 +126,7 @@ def difference(
         return None
     # A directory has to come with what is in it: an engine makes up the ones that are missing.
     for path in (*(copied.keys() - same), *gone):
-        same.difference_update(_above(path))
+        same.difference_update(above(path))
     young |= full.rows.keys() & set(looked.racy)
     return Difference(
         young=frozenset(young),
@@ -147,8 +147,3 @@ def _gone(full: FullCopy, copied: Mapping[bytes, FoundFile]) -> Iterator[bytes]:
             parent = copied.get(path.rpartition(b"/")[0])
             if b"/" not in path or (parent is not None and stat.S_ISDIR(parent.mode)):
                 yield path
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path

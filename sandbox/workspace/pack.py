@@ -128,7 +128,6 @@ class Packer:
             files[_CONFIG] = git_config.sanitized(files[_CONFIG])
         tracked = tracked_blobs(files.pop(_INDEX, b""))
         ids = {path: blob.hex() for path, blob in (tracked or {}).items()}
-        said = git_config.value(files.get(_CONFIG, b""), b"extensions", b"objectformat")
         return Manifest(
             entries=self._entries,
             tracked=None if tracked is None else frozenset(ids),
@@ -138,7 +137,7 @@ class Packer:
                 for path, blob in ids.items()
                 if path in self._entries and self._entries[path].blob != blob
             },
-            object_format="sha256" if said.lower() == b"sha256" else "sha1",
+            object_format=git_config.object_format(files.get(_CONFIG, b"")),
             links=self._links,
         )
 

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.index import tracked_blobs
+from sandbox.git.path_rules import all_above
 from sandbox.patch.values import LeftOut, LeftOutKind
 from sandbox.workspace.scan import FoundFile, Scan, open_file, read_git_file
 
@@ -135,13 +136,7 @@ class SecretsGuard:
 
     @cached_property
     def _above_tracked(self) -> set[bytes]:
-        above: set[bytes] = set()
-        for path in self._tracked:
-            parent = path.rpartition(b"/")[0]
-            while parent and parent not in above:
-                above.add(parent)
-                parent = parent.rpartition(b"/")[0]
-        return above
+        return all_above(self._tracked)
 
 
 def live_secret(data: bytes) -> str | None:

@@ -114,7 +114,11 @@ def lay(
     key = hashlib.sha256(f"{carried.key} on {prepared.key}".encode()).hexdigest()[:32]
     made = recorded(key, carried.left_out)
     if engine.image(made.image) is None:
-        content = _ArrivingLayer(carried, layer, key)
+        content = copying.LayerContent(
+            stream=lambda: exactly(layer(), carried.digest, carried.size),
+            size=lambda: carried.size,
+            key=lambda: key,
+        )
         if carried.cuts or not copying.load_layer(engine, prepared.id, content):
             body = git_history.cutter(prepared).body() if carried.cuts else shelf(prepared.id)
             copying.lay_through_container(engine, body, content, cuts=carried.cuts)
@@ -123,23 +127,3 @@ def lay(
     except OSError:
         cache.keep(manifest_file(key), carried.manifest)
     return made
-
-
-class _ArrivingLayer:
-    """A `copying.LayerContent`."""
-
-    def __init__(
-        self, carried: CarriedWorkspace, layer: Callable[[], Iterable[bytes]], key: str
-    ) -> None:
-        self._carried = carried
-        self._layer = layer
-        self._key = key
-
-    def stream(self) -> Iterator[bytes]:
-        return exactly(self._layer(), self._carried.digest, self._carried.size)
-
-    def size(self) -> int:
-        return self._carried.size
-
-    def key(self) -> str:
-        return self._key

@@ -109,8 +109,8 @@ class SnapshotMemory:
             )
             key = raw["key"]
             os.utime(manifest_file(key))  # its age tells `prune` when it was last used
-            snapshot = Snapshot(image=reference(key), key=key, left_out=left_out)
-            return RememberedCopy(raw["fingerprint"], raw["racy"], snapshot, raw["walk"])
+            copied = recorded(key, left_out)
+            return RememberedCopy(raw["fingerprint"], raw["racy"], copied, raw["walk"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
