@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
-from agent.lifecycle.job import Job, OnProgress
+from agent.lifecycle.job import Job, OnProgress, OpenBox
 from agent.lifecycle.session import RunSetup
 from agent.preparation.exit_codes import of_outcome
 from agent.preparation.model import known_secrets
@@ -23,7 +23,7 @@ from agent.record.summary import RunResult
 from agent.servers.acp.diffs import FileDiffs, Unknown, as_copied
 from agent.servers.acp.driver import EditorDriver, PromptQueue
 from agent.servers.acp.outbox import Outbox
-from agent.servers.acp.past import RunBeginning
+from agent.servers.acp.past import BegunFromPast
 from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.turns import PromptTurn
@@ -50,11 +50,12 @@ class EditorRun:
         settings: ServerSettings,
         outbox: Outbox,
         notices: Sequence[str],
-        beginning: RunBeginning,
+        past: BegunFromPast | None,
     ) -> None:
         """Args:
         place: the workspace, by the editor's name for it.
         notices: what the person should know before anything is done.
+        past: what it goes on with; None: it begins with a copy of the workspace as it is.
         """
         self.run_id = run_id
         self._session_id = session_id
@@ -63,7 +64,8 @@ class EditorRun:
         self._settings = settings
         self._outbox = outbox
         self._notices = notices
-        self._beginning = beginning
+        self._past = past
+        self._open_box: OpenBox = settings.open_box if past is None else past.open
         self._job = prepared.job(run_id, task="", verify=settings.verify, may_ask=True)
         self._interrupts = ThreadInterrupts()
         self._prompts = PromptQueue()
@@ -107,7 +109,7 @@ class EditorRun:
                 self._opening.result().close()
 
     def _open(self) -> SandboxProtocol:
-        box = self._beginning.open(self._job, self._progress)
+        box = self._open_box(self._job, self._progress)
         self._ready = time.monotonic()
         return box
 
@@ -122,7 +124,7 @@ class EditorRun:
         self._taken = True
         if time.monotonic() - self._ready > self._settings.fresh_s:
             box.close()
-            box = self._beginning.open(self._job, on_progress)
+            box = self._open_box(self._job, on_progress)
         self._box = box
         return box
 
@@ -173,7 +175,8 @@ class EditorRun:
         view = EditorView(
             lambda update: self._outbox.tell(self._session_id, update), self._place, diffs
         )
-        past = self._beginning.past(record, self._job, self._prepared.ready.model)
+        model = self._prepared.ready.model
+        past = None if self._past is None else self._past.past(record, self._job, model)
         for event in past.log if past is not None else ():
             diffs.after(event)
         asker = EditorAsker(
@@ -184,7 +187,7 @@ class EditorRun:
         )
         return RunSetup(
             job=self._job,
-            model=self._prepared.ready.model,
+            model=model,
             facts=self._prepared.ready.facts,
             reviewer=self._prepared.ready.reviewer,
             open_box=self._opened,

@@ -9,16 +9,15 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from agent.conversation.resume_state import ResumeState
 from agent.errors import RecordError, UsageError
-from agent.lifecycle.job import Job, OnProgress, OpenBox
+from agent.lifecycle.job import Job, OnProgress
 from agent.models.interface import Model
 from agent.past_runs.fork import Fork, fork, keep_steps
 from agent.past_runs.fork_points import END, at
@@ -52,32 +51,8 @@ _RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,16}")
 _MOST_CONTINUED = 100
 
 
-class RunBeginning(Protocol):
-    """What a session's run begins with."""
-
-    def open(self, job: Job, on_progress: OnProgress) -> SandboxProtocol:
-        """Its sandbox. Raises SandboxError, UsageError, RecordError."""
-
-    def past(self, record: RunRecord, job: Job, model: Model) -> ResumeState | None:
-        """What was said before, written to the new record; None: nothing was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BegunAfresh:
-    """A copy of the workspace as it is, and nothing said."""
-
-    open_box: OpenBox
-
-    def open(self, job: Job, on_progress: OnProgress) -> SandboxProtocol:
-        return self.open_box(job, on_progress)
-
-    def past(self, record: RunRecord, job: Job, model: Model) -> None:  # noqa: ARG002
-        return None
-
-
-class OpenRecorded(Protocol):
-    def __call__(self, lines: Lines, job: Job, on_progress: OnProgress) -> SandboxProtocol:
-        """A container with what a run began with."""
+OpenRecorded = Callable[[Lines, Job, OnProgress], SandboxProtocol]
+"""Opens a container with what a run began with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +64,7 @@ class BegunFromPast:
     open_recorded: OpenRecorded
 
     def open(self, job: Job, on_progress: OnProgress) -> SandboxProtocol:
+        """The run's sandbox. Raises SandboxError, UsageError, RecordError."""
         with tempfile.TemporaryDirectory(prefix="moonpool-fork-") as scratch:
             steps = Path(scratch) / "steps"
             keep_steps(self.forked, self.session.directory / STEPS, steps)
@@ -101,6 +77,7 @@ class BegunFromPast:
         return box
 
     def past(self, record: RunRecord, job: Job, model: Model) -> ResumeState:
+        """What was said before, written to the new record."""
         other = self.session.directory
         begun = begin(record, self.forked, job, model, other)
         try:

@@ -15,7 +15,7 @@ from agent.preparation.prepare import Preparation
 from agent.record.store import new_run_id
 from agent.servers.acp.editor_run import EditorRun
 from agent.servers.acp.outbox import Outbox
-from agent.servers.acp.past import BegunAfresh, PastSession, RunBeginning
+from agent.servers.acp.past import BegunFromPast, PastSession
 from agent.servers.acp.prompt import Asked
 from agent.servers.acp.settings import PolicyMode, ServerSettings
 from agent.servers.acp.turns import PromptTurn, TurnEnded, TurnFailed
@@ -54,15 +54,14 @@ class EditorSession:
 
     def begin(self, prepared: Preparation) -> None:
         """Be a new session: the sandbox opens from now on."""
-        beginning = BegunAfresh(open_box=self._settings.open_box)
-        self._run = self._new(self.id, prepared, beginning)
+        self._run = self._new(self.id, prepared, past=None)
         self._run.open_ahead()
 
     def go_on(self, past: PastSession) -> None:
         """Be a session of before: the first prompt opens its sandbox again."""
         self._past = past
 
-    def _new(self, run_id: str, prepared: Preparation, beginning: RunBeginning) -> EditorRun:
+    def _new(self, run_id: str, prepared: Preparation, past: BegunFromPast | None) -> EditorRun:
         self.places = (Path(self.cwd), Path(str(prepared.root)))
         return EditorRun(
             run_id=run_id,
@@ -72,7 +71,7 @@ class EditorSession:
             settings=self._settings,
             outbox=self._outbox,
             notices=self._notices,
-            beginning=beginning,
+            past=past,
         )
 
     @property

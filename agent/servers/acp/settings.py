@@ -22,7 +22,7 @@ from agent.servers.acp.past import (
     sessions,
 )
 from policies.frozen import dataclass
-from policies.loading import bundled_names
+from policies.loading import bundled_names, own_names
 
 _WORDS: Mapping[str, str] = {
     "default": "work on a Python repository: its tests, git without remotes, the usual tools",
@@ -66,7 +66,8 @@ class ServerSettings:
 
     def modes(self) -> tuple[PolicyMode, ...]:
         """The policies there are: the one that counts, the bundled ones, and the operator's."""
-        names = dict.fromkeys((self.mode(), *bundled_names(), *_own_names()))
+        own = own_names(environment.policy_directory())
+        names = dict.fromkeys((self.mode(), *bundled_names(), *own))
         return tuple(
             PolicyMode(name=name, description=_WORDS.get(name) or _described(name))
             for name in names
@@ -163,13 +164,6 @@ def _is_path(text: str) -> bool:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:  # half a surrogate pair
         return False
-
-
-def _own_names() -> list[str]:
-    try:
-        return sorted(path.stem for path in environment.policy_directory().glob("*.yaml"))
-    except OSError:
-        return []
 
 
 def _described(name: str) -> str:
