@@ -7,10 +7,10 @@ import pytest
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.util import ComposeConfig, SandboxEnvironmentSpec
 
+from agent.errors import UsageError
 from agent.preparation import environment
 from agent.servers.inspect import samples
 from agent.servers.inspect.config import MoonpoolSandboxConfig, request_of
-from agent.servers.inspect.errors import ConfigRefused
 from agent.servers.inspect.provider import MoonpoolSandboxEnvironment
 from images.removal import remove
 from policies.errors import PolicyError
@@ -64,23 +64,23 @@ def composed(**service: object) -> ComposeConfig:
 def test_a_key_that_goes_beyond_a_sealed_container_is_refused_by_name(name: str) -> None:
     service: dict[str, object] = {"image": "debian:stable", **REFUSED[name]}
     (key,) = REFUSED[name]
-    with pytest.raises(ConfigRefused, match=key):
+    with pytest.raises(UsageError, match=key):
         request_of(composed(**service))
 
 
 def test_what_stands_beside_the_one_service_is_refused() -> None:
     both = {"services": {"default": {"image": "a"}, "db": {"image": "b"}}}
-    with pytest.raises(ConfigRefused, match=r"services: one container .* default, db"):
+    with pytest.raises(UsageError, match=r"services: one container .* default, db"):
         request_of(ComposeConfig.model_validate(both))
     for key in ("volumes", "networks"):
         more = {"services": {"default": {"image": "a"}}, key: {"x": None}}
-        with pytest.raises(ConfigRefused, match=f"^{key}:"):
+        with pytest.raises(UsageError, match=f"^{key}:"):
             request_of(ComposeConfig.model_validate(more))
     odd = {
         "services": {"default": {"image": "a"}},
         "x-moonpool": {"policy": "locked", "root": True},
     }
-    with pytest.raises(ConfigRefused, match="x-moonpool"):
+    with pytest.raises(UsageError, match="x-moonpool"):
         request_of(ComposeConfig.model_validate(odd))
 
 

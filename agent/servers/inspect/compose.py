@@ -10,7 +10,7 @@ from typing import Any
 
 from inspect_ai.util import ComposeBuild, ComposeConfig, ComposeService
 
-from agent.servers.inspect.errors import ConfigRefused
+from agent.errors import UsageError
 from policies.frozen import dataclass
 
 _SIZE = re.compile(r"([0-9]+)\s*(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
@@ -76,13 +76,13 @@ class ComposedSandbox:
 
 
 def composed(config: ComposeConfig) -> ComposedSandbox:
-    """What the one service of a compose file asks for. Raises `ConfigRefused`."""
+    """What the one service of a compose file asks for. Raises `UsageError`."""
     for key in ("volumes", "networks"):
         if getattr(config, key):
-            raise ConfigRefused(f"{key}: a sandbox has none; files come with the sample's `files`")
+            raise UsageError(f"{key}: a sandbox has none; files come with the sample's `files`")
     if len(config.services) != 1:
         listed = ", ".join(config.services)
-        raise ConfigRefused(f"services: one container is all there is, and these are: {listed}")
+        raise UsageError(f"services: one container is all there is, and these are: {listed}")
     ((name, service),) = config.services.items()
     said = service.model_dump(exclude_unset=True, exclude_none=True, by_alias=True)
     _interpolation(said, f"services.{name}")
@@ -91,7 +91,7 @@ def composed(config: ComposeConfig) -> ComposedSandbox:
     extensions = {**config.extensions, **service.extensions}
     for key in extensions:
         if key.startswith(_POLICY_KEY) and key != _POLICY_KEY:
-            raise ConfigRefused(f"{key} is not known: write {_POLICY_KEY}: {{policy: NAME}}")
+            raise UsageError(f"{key} is not known: write {_POLICY_KEY}: {{policy: NAME}}")
     context, dockerfile = _build(f"services.{name}.build", service.build)
     return ComposedSandbox(
         name=name,
@@ -109,17 +109,17 @@ def _permit(path: str, key: str, value: object) -> None:
     if key in _USED or key.startswith("x-") or value in ([], {}, ""):
         return
     if key not in _SO_ANYWAY:
-        raise ConfigRefused(f"{path}: a sealed container has nothing of the kind")
+        raise UsageError(f"{path}: a sealed container has nothing of the kind")
     fits, why = _SO_ANYWAY[key]
     if not fits(value):
-        raise ConfigRefused(f"{path}: {value!r:.80} can't be had: {why}")
+        raise UsageError(f"{path}: {value!r:.80} can't be had: {why}")
 
 
 def _interpolation(value: object, path: str) -> None:
     """Refuse ``${VARIABLE}``: which of the host's variables come in is not for a file to say."""
     match value:
         case str() if "$" in value.replace("$$", ""):
-            raise ConfigRefused(f"{path}: variables are not replaced: write the value itself")
+            raise UsageError(f"{path}: variables are not replaced: write the value itself")
         case dict():
             for key, item in value.items():
                 _interpolation(item, f"{path}.{key}")
@@ -137,7 +137,7 @@ def _policy(said: object) -> str | None:
         case {"policy": str(name), **rest} if not rest:
             return name
         case _:
-            raise ConfigRefused(f"{_POLICY_KEY}: expected {{policy: NAME}}")
+            raise UsageError(f"{_POLICY_KEY}: expected {{policy: NAME}}")
 
 
 def _build(path: str, build: ComposeBuild | str | None) -> tuple[str | None, str]:
@@ -147,7 +147,7 @@ def _build(path: str, build: ComposeBuild | str | None) -> tuple[str | None, str
         return build, "Dockerfile"
     for key in build.model_dump(exclude_unset=True, exclude_none=True):
         if key not in {"context", "dockerfile"}:
-            raise ConfigRefused(f"{path}.{key}: of a build, context and dockerfile are used")
+            raise UsageError(f"{path}.{key}: of a build, context and dockerfile are used")
     return build.context or ".", build.dockerfile or "Dockerfile"
 
 
@@ -156,7 +156,7 @@ def _environment(path: str, said: list[str] | dict[str, str | None] | None) -> M
     found: dict[str, str] = {}
     for name, value in rows:
         if value is None:
-            raise ConfigRefused(f"{path}.{name} has no value: none is taken from the host")
+            raise UsageError(f"{path}.{name} has no value: none is taken from the host")
         found[name] = str(value).replace("$$", "$")
     return found
 
@@ -169,7 +169,7 @@ def _pair(row: str) -> tuple[str, str | None]:
 def _limits(path: str, service: ComposeService) -> Mapping[str, float | int | None]:
     deploy = service.deploy.resources if service.deploy is not None else None
     if deploy is not None and deploy.reservations is not None:
-        raise ConfigRefused(f"{path}.deploy.resources.reservations: nothing is reserved")
+        raise UsageError(f"{path}.deploy.resources.reservations: nothing is reserved")
     limits = deploy.limits if deploy is not None else None
     cpus = service.cpus if limits is None or limits.cpus is None else limits.cpus
     memory = service.mem_limit if limits is None or limits.memory is None else limits.memory
@@ -188,12 +188,12 @@ def _positive(path: str, kind: Callable[[Any], float], value: object) -> float:
     except ValueError:
         number = 0
     if not 0 < number < 1 << 32:
-        raise ConfigRefused(f"{path}: {value!r:.40} is no number above 0")
+        raise UsageError(f"{path}: {value!r:.40} is no number above 0")
     return number
 
 
 def _size(path: str, text: str) -> int:
     parts = _SIZE.fullmatch(str(text).strip())
     if parts is None or not int(parts[1]):
-        raise ConfigRefused(f"{path}: {text!r:.40} is no size, such as 512m or 2g")
+        raise UsageError(f"{path}: {text!r:.40} is no size, such as 512m or 2g")
     return int(parts[1]) * _UNITS[(parts[2] or "").lower()[:1]]

@@ -19,10 +19,10 @@ from inspect_ai.util import (
 )
 from pydantic import BaseModel, ConfigDict
 
+from agent.errors import UsageError
 from agent.preparation import environment
 from agent.preparation.policy import bounded
 from agent.servers.inspect.compose import ComposedSandbox, composed
-from agent.servers.inspect.errors import ConfigRefused
 from policies.file import scalars
 from policies.frozen import dataclass
 from policies.loading import load
@@ -61,7 +61,7 @@ def request_of(config: SandboxEnvironmentConfigType | None) -> SandboxRequest:
 
     Raises:
         PolicyError: the policy or the ceiling can't be used.
-        ConfigRefused: it asks for what this sandbox is not; names the key.
+        UsageError: it asks for what this sandbox is not; names the key.
     """
     match config:
         case None:
@@ -74,30 +74,30 @@ def request_of(config: SandboxEnvironmentConfigType | None) -> SandboxRequest:
             try:
                 found = parse_compose_yaml(config)
             except (OSError, ValueError) as error:
-                raise ConfigRefused(f"{config} can't be used: {error}") from error
+                raise UsageError(f"{config} can't be used: {error}") from error
             return _composed(found, Path(config).absolute().parent)
         case str() if is_dockerfile(config):
             return _request(MoonpoolSandboxConfig(image=dockerfile(Path(config))))
         case str():
             return _request(MoonpoolSandboxConfig(policy=config))
         case _:
-            raise ConfigRefused(f"a configuration of type {type(config).__name__} is not known")
+            raise UsageError(f"a configuration of type {type(config).__name__} is not known")
 
 
 def dockerfile(file: Path) -> str:
     """The image of a Dockerfile: of that file alone, or of its folder where it copies from there.
 
-    Raises `ConfigRefused`.
+    Raises `UsageError`.
     """
     file = file.absolute()
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ConfigRefused(f"{file} can't be read: {error.strerror}") from error
+        raise UsageError(f"{file} can't be read: {error.strerror}") from error
     if not _NEEDS_FILES.search(text):
         return str(file)
     if file.name != "Dockerfile":
-        raise ConfigRefused(f"{file} copies from its folder: there it has to be called Dockerfile")
+        raise UsageError(f"{file} copies from its folder: there it has to be called Dockerfile")
     return str(file.parent)
 
 
@@ -118,7 +118,7 @@ def _request(config: MoonpoolSandboxConfig, asked: ComposedSandbox | None = None
         try:
             policy = replace(policy, image=scalars.image(config.image))
         except ValueError as error:
-            raise ConfigRefused(f"image {config.image!r:.200}: {error}") from error
+            raise UsageError(f"image {config.image!r:.200}: {error}") from error
     if asked is not None:
         bounds = {key: value for key, value in asked.limits.items() if value is not None}
         policy = replace(
@@ -139,5 +139,5 @@ def _judged(environment: Mapping[str, str]) -> Mapping[str, str]:
             scalars.env_name(name)
             scalars.env_value(value)
         except ValueError as error:
-            raise ConfigRefused(f"environment.{name} {error}") from None
+            raise UsageError(f"environment.{name} {error}") from None
     return environment

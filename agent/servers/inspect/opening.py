@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import image_for
 from agent.preparation import environment
 from agent.servers.inspect.config import SandboxRequest
-from agent.servers.inspect.errors import ConfigRefused
 from images import recipes
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -51,7 +51,7 @@ def ready(request: SandboxRequest, on_progress: Callable[[str], None]) -> ReadyS
     """Engine and image, made where it is missing, and what stands in a sandbox at its start.
 
     Raises:
-        ConfigRefused: the folder to work in can't be one.
+        UsageError: the folder to work in can't be one.
         SandboxError: engine or image are not to be had.
     """
     environ = environment.environ()
@@ -72,7 +72,7 @@ def _workspace(request: SandboxRequest, engine: Engine, image: str, empty: Path)
         try:
             return folder(asked)
         except WorkspaceError as error:
-            raise ConfigRefused(f"working_dir: {error}") from error
+            raise UsageError(f"working_dir: {error}") from error
     # In an image of ours nothing stands where its processes start.
     info = None if request.policy.image in recipes.names() else engine.image(image)
     try:

@@ -14,9 +14,9 @@ from inspect_ai.util import SandboxEnvironmentConfigType
 from rich import print as show
 from rich.markup import escape
 
+from agent.errors import UsageError
 from agent.servers.inspect import opening
 from agent.servers.inspect.config import request_of
-from agent.servers.inspect.errors import ConfigRefused
 from agent.servers.inspect.opening import ReadySandbox
 from policies.errors import PolicyError
 from sandbox.async_sandbox import AsyncSandbox
@@ -99,5 +99,5 @@ async def remove_all(wanted: str | None) -> None:
 def _told(work: Callable[[], T]) -> T:
     try:
         return work()
-    except (PolicyError, ConfigRefused, SandboxError) as error:
+    except (PolicyError, UsageError, SandboxError) as error:
         raise PrerequisiteError(f"Moonpool: {escape(str(error))}") from error

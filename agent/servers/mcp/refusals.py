@@ -12,7 +12,6 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from agent.errors import ModelError, RecordError, UsageError
 from agent.servers.mcp.desk import RequestRefused
-from agent.servers.mcp.roots import OutsideRoots
 from policies.errors import PolicyError
 from sandbox.errors import FileError, SandboxError
 
@@ -20,8 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _KNOWN = (
-    *(RequestRefused, OutsideRoots, UsageError, PolicyError, ModelError),
-    *(RecordError, FileError, SandboxError),
+    *(RequestRefused, UsageError, PolicyError, ModelError, RecordError, FileError, SandboxError),
 )
 
 

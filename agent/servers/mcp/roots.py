@@ -6,16 +6,13 @@ a client does not learn what there is on the host.
 
 from collections.abc import Sequence
 
+from agent.errors import UsageError
 from policies.paths import within
 from sandbox.errors import WorkspaceError
 from sandbox.workspace import source
 from sandbox.workspace.source import ImageFolder, Workspace
 
 _SHOWN = 8
-
-
-class OutsideRoots(Exception):
-    """No folder that a client may have; the message is for the client."""
 
 
 def workspace_in(roots: Sequence[Workspace], named: str) -> Workspace:
@@ -26,12 +23,12 @@ def workspace_in(roots: Sequence[Workspace], named: str) -> Workspace:
         named: absolute, or relative to the root where there is only one; empty: that root.
 
     Raises:
-        OutsideRoots: it lies in none of them, or is no folder.
+        UsageError: it lies in none of them, or is no folder.
     """
     shown = ", ".join(map(str, roots[:_SHOWN])) + (", …" if len(roots) > _SHOWN else "")
     if not named.startswith(("/", source.PREFIX)):
         if len(roots) > 1:
-            raise OutsideRoots(f"name the workspace by its absolute path, in one of: {shown}")
+            raise UsageError(f"name the workspace by its absolute path, in one of: {shown}")
         named = f"{roots[0]}/{named}"
     try:
         place = source.named(named)
@@ -49,5 +46,5 @@ def workspace_in(roots: Sequence[Workspace], named: str) -> Workspace:
     except (OSError, RuntimeError, ValueError, WorkspaceError):
         inside = False
     if not inside:
-        raise OutsideRoots(f"not a folder in what this server was started for: {shown}")
-    raise OutsideRoots(f"there is no such folder in {shown}")
+        raise UsageError(f"not a folder in what this server was started for: {shown}")
+    raise UsageError(f"there is no such folder in {shown}")

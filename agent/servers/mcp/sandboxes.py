@@ -61,7 +61,7 @@ class Sandboxes:
             begun: is given it as soon as it begins to open.
 
         Raises:
-            RequestRefused, OutsideRoots: there are too many, or it can't be opened.
+            RequestRefused: there are too many, or it can't be opened.
             UsageError, PolicyError, RecordError: what was asked for can't be used.
         """
         settings = self.settings

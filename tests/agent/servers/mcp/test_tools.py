@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from agent.errors import UsageError
 from agent.record.runs import find, patch_of
-from agent.servers.mcp.roots import OutsideRoots, workspace_in
+from agent.servers.mcp.roots import workspace_in
 from fakes.mcp_client import text_of
 from fakes.model import saying
 from sandbox.workspace.source import ImageFolder
@@ -319,10 +320,10 @@ def test_workspaces_lie_in_the_roots(root: Path, tmp_path: Path) -> None:
     assert workspace_in([root], "inside") == root / "repo"
     assert workspace_in([root], str(root / "repo" / ".." / "repo")) == root / "repo"
     assert workspace_in([root, tmp_path / "b"], str(root / "repo")) == root / "repo"
-    with pytest.raises(OutsideRoots, match="absolute"):
+    with pytest.raises(UsageError, match="absolute"):
         workspace_in([root, tmp_path], "repo")
     for missing in ("none", "repo/a.txt"):
-        with pytest.raises(OutsideRoots, match="there is no such folder"):
+        with pytest.raises(UsageError, match="there is no such folder"):
             workspace_in([root], missing)
 
 
@@ -343,7 +344,7 @@ def test_folders_of_an_image_lie_in_the_roots_too(root: Path) -> None:
         "../x",
     )
     for named in (*outside, "image:/etc", str(root), "/testbed"):
-        with pytest.raises(OutsideRoots, match="not a folder in what"):
+        with pytest.raises(UsageError, match="not a folder in what"):
             workspace_in([testbed], named)
-    with pytest.raises(OutsideRoots, match="not a folder in what"):
+    with pytest.raises(UsageError, match="not a folder in what"):
         workspace_in([root], "image:/testbed")
