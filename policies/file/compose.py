@@ -153,35 +153,15 @@ def _name(item: str | CommandRule | ServiceRule) -> str:
 def _entries(key: ListKey, sign: str, items: Sequence[Any], document: Document) -> list[Any]:
     path = _path(key, sign)
     return [
-        _service(item)
+        ServiceRule(timeout_s=item.timeout, **item.model_dump(exclude={"timeout"}))
         if isinstance(item, ServiceEntry)
-        else _rule(item, document, (*path, index))
+        else CommandRule(
+            **dict(item), where=document.where((*path, index)), key=spelled((*path, index))
+        )
         if isinstance(item, CommandEntry)
         else item
         for index, item in enumerate(items)
     ]
-
-
-def _service(entry: ServiceEntry) -> ServiceRule:
-    return ServiceRule(
-        name=entry.name,
-        command=entry.command,
-        ready=entry.ready,
-        programs=entry.programs,
-        timeout_s=entry.timeout,
-    )
-
-
-def _rule(entry: CommandEntry, document: Document, path: KeyPath) -> CommandRule:
-    return CommandRule(
-        program=entry.program,
-        args=entry.args,
-        ask=entry.ask,
-        forbid=entry.forbid,
-        require=entry.require,
-        where=document.where(path),
-        key=spelled(path),
-    )
 
 
 def _refuse_baseless(key: ListKey, sign: str, document: Document) -> None:

@@ -7,6 +7,7 @@ and an image's inventory in, rules out.
 """
 
 import posixpath
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from enum import IntFlag
 from typing import TypeVar
@@ -112,38 +113,28 @@ def kernel_rules(
     image = ContainerImage(inventory, set_aside=places.own)
     found = granted(policy, image, may_ask=may_ask)
     forbidden = ForbiddenFiles(image, found.visible, found.libraries.withheld)
-    rules = _Rules()
-    rules.grant("/", Access.LIST)
+    rules: dict[str, Access] = defaultdict(lambda: Access(0))
+    rules["/"] |= Access.LIST
     for path in _split(image, forbidden, places):
-        rules.grant(path, Access.READ)
+        rules[path] |= Access.READ
     for path in found.executable:
-        rules.grant(path, Access.READ | Access.EXECUTE)
+        rules[path] |= Access.READ | Access.EXECUTE
     for path in found.readable:
-        rules.grant(path, Access.READ)
+        rules[path] |= Access.READ
     places.grant(rules, image, forbidden)
     remarks = (*found.remarks, *places.notes(image))
     if policy.bounds is not None:
         for over in (policy.bounds.before, *policy.bounds.ceilings):
             bound = kernel_rules(over, inventory, may_ask=may_ask).rules
             by_path = {rule.path: rule.access for rule in bound}
-            rules.by_path = intersection(rules.by_path, by_path, Access(0))
+            rules = intersection(rules, by_path, Access(0))
     return KernelRules(
-        rules=tuple(
-            PathRule(path=path, access=rules.by_path[path]) for path in sorted(rules.by_path)
-        ),
+        rules=tuple(PathRule(path=path, access=rules[path]) for path in sorted(rules)),
         missing=found.missing,
         notes=(*found.notes, *remarks),
         remarks=remarks,
         granted=found,
     )
-
-
-class _Rules:
-    def __init__(self) -> None:
-        self.by_path: dict[str, Access] = {}
-
-    def grant(self, path: str, access: Access) -> None:
-        self.by_path[path] = self.by_path.get(path, Access(0)) | access
 
 
 class _Places:
@@ -162,38 +153,40 @@ class _Places:
     def _is_own(self, path: str) -> bool:
         return any(within(path, top) for top in (WORKSPACE, HOME, *SCRATCH))
 
-    def grant(self, rules: _Rules, image: ContainerImage, forbidden: ForbiddenFiles) -> None:
+    def grant(
+        self, rules: dict[str, Access], image: ContainerImage, forbidden: ForbiddenFiles
+    ) -> None:
         run = Access.EXECUTE if self._policy.exec_workspace else Access(0)
         reading = Access.READ | Access.LIST
         # A rule is on a directory, never on a link.
         for path in self._also_own:
-            rules.grant(path, reading | Access.WRITE | Access.EXECUTE)
+            rules[path] |= reading | Access.WRITE | Access.EXECUTE
         for path in (SCRATCH[0], HOME):
-            rules.grant(path, reading | Access.WRITE | run)
+            rules[path] |= reading | Access.WRITE | run
         read = self._policy.paths.read
         if read is None:
-            rules.grant(WORKSPACE, reading | run)
+            rules[WORKSPACE] |= reading | run
         else:
             # Absolute entries outside are the image's, which is readable without being listed.
             for path in map(normal, read):
                 if within(path, WORKSPACE):
-                    rules.grant(path, reading | run)
+                    rules[path] |= reading | run
                 elif within(WORKSPACE, path):
-                    rules.grant(WORKSPACE, reading | run)
+                    rules[WORKSPACE] |= reading | run
         for path in self._write:
             if self._is_own(path):
-                rules.grant(path, reading | Access.WRITE | run)
+                rules[path] |= reading | Access.WRITE | run
             elif path not in self.own and not forbidden.below(image.resolved(path)):
-                rules.grant(path, reading | Access.WRITE)
+                rules[path] |= reading | Access.WRITE
             else:
                 # Reading it all would read programs that are not listed.
-                rules.grant(path, Access.WRITE | Access.LIST)
+                rules[path] |= Access.WRITE | Access.LIST
         for path in _DEVICES:
-            rules.grant(path, Access.READ | Access.WRITE)
-        rules.grant("/dev/pts", reading | Access.WRITE)
-        rules.grant("/dev/shm", reading | Access.WRITE)  # noqa: S108 - the container's
-        rules.grant("/proc", reading)
-        rules.grant("/sys", reading)
+            rules[path] |= Access.READ | Access.WRITE
+        rules["/dev/pts"] |= reading | Access.WRITE
+        rules["/dev/shm"] |= reading | Access.WRITE  # noqa: S108 - the container's
+        rules["/proc"] |= reading
+        rules["/sys"] |= reading
 
     def notes(self, image: ContainerImage) -> list[str]:
         notes = [
