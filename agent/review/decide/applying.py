@@ -4,7 +4,6 @@ Owns the order of these, and that nothing is written unless all of them hold. Re
 watches, and where marks are kept.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from agent.record.decisions import Decision, note
 from agent.record.reader import read_record
 from agent.record.run_state import RunState, fold
 from agent.record.runs import RecordedRun, delivered_of, run_in
-from agent.record.store import BASELINE, EVENTS
+from agent.record.store import BASELINE, EVENTS, lock
 from agent.review.decide.outcome import Applied, ApplyOrder, ApplyResult, CheckFailed, PartRefused
 from agent.review.decide.placement import PatchPlacement, target_of
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
@@ -210,14 +209,11 @@ def _alone(directory: Path) -> Generator[None]:
     """Nobody else applies the same run meanwhile: the lock ends with its process."""
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(directory / _LOCK, flags, 0o600)
+        file = os.fdopen(os.open(directory / _LOCK, flags, 0o600))
+        is_mine = lock(file.fileno())
     except OSError as error:
         raise RecordError(f"{directory / _LOCK} can't be used: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError("somebody applies this run at the moment: look again after") from error
+    with file:
+        if not is_mine:
+            raise UsageError("somebody applies this run at the moment: look again after")
         yield
-    finally:
-        os.close(handle)
