@@ -85,3 +85,9 @@ def test_a_name_that_looks_like_a_header_is_only_a_name() -> None:
     hostile = tar.header(b"etc/passwd", kind=tar.REGULAR, size=0).replace(b"\0", b"0")
     found = members(tar.header(hostile, kind=tar.REGULAR))
     assert [name_of(member) for member in found] == [hostile]
+
+
+def test_what_is_cleared_loses_what_stood_there_before_it_is_a_directory() -> None:
+    first, second = members(tar.cleared("/a/b", mode=0o1777, uid=1000))
+    assert (first.name, first.isreg(), first.size) == ("a/b", True, 0)
+    assert (second.name, second.isdir(), second.mode, second.uid) == ("a/b", True, 0o1777, 1000)
