@@ -1,9 +1,10 @@
 """Removing what runs left behind: what is past its deadline, and what nobody has used for long.
 
 Owns the rule of what may go. Containers of runs that may still be resumed stay until their
-deadline; only what carries our label is ever looked at. What is kept only so that it need not be
-made again (`sandbox.opening.stored`) has one budget: beyond it, what was used least recently goes
-first.
+deadline; only what carries our label is ever looked at: of a container, one that it does not have
+from its image; of an image, with one of our names, unless that was given to another since. What is
+kept only so that it need not be made again (`sandbox.opening.stored`) has one budget: beyond it,
+what was used least recently goes first.
 """
 
 import contextlib
@@ -161,7 +162,7 @@ def prune(
 
 
 def _deadline(row: ContainerInfo | VolumeInfo) -> float | None:
-    """None for a container that is not ours: labels of an image are inherited by anyone's."""
+    """None where none is said."""
     try:
         return float(row.labels[LABEL_DEADLINE])
     except (KeyError, ValueError):

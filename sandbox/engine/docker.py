@@ -198,10 +198,16 @@ class Engine(EngineImages):
             self._removed(f"/containers/{container}", {"force": 1, "v": 1}, gone=gone)
 
     def containers(self, label: str) -> list[ContainerInfo]:
-        """Containers in any state that carry a label (``KEY`` or ``KEY=VALUE``)."""
+        """Containers of ours in any state that carry a label (``KEY`` or ``KEY=VALUE``).
+
+        A container has its image's labels too, and anybody's image may say anything: each of ours
+        has a deadline of its own, and one whose deadline is its image's is somebody else's.
+        """
         with translated("listing containers"):
             query = {"all": 1, **labelled(label)}
             rows = self._api.json("GET", "/containers/json", query=query)
+        images = {name: self.image(name) for name in {row["ImageID"] for row in rows}}
+        inherited = {name: found.labels for name, found in images.items() if found is not None}
         return [
             ContainerInfo(
                 id=row["Id"],
@@ -210,6 +216,8 @@ class Engine(EngineImages):
                 name=str((row.get("Names") or ("",))[0]).lstrip("/"),
             )
             for row in rows
+            if (row.get("Labels") or {}).get(LABEL_DEADLINE)
+            != inherited.get(row["ImageID"], {}).get(LABEL_DEADLINE)
         ]
 
     def changed_paths(self, container: str) -> frozenset[str]:

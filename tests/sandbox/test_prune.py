@@ -1,6 +1,7 @@
 """What may be removed of what runs left behind, by when it was last used."""
 
 import os
+import tarfile
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,16 @@ import pytest
 from sandbox import cache
 from sandbox.container.prepared_image import layer_file
 from sandbox.engine.docker import Engine
-from sandbox.engine.values import LABEL_SETUP, LABEL_SNAPSHOT, ContainerInfo, ImageInfo, VolumeInfo
+from sandbox.engine.values import (
+    LABEL_DEADLINE,
+    LABEL_MANAGED,
+    LABEL_RUN,
+    LABEL_SETUP,
+    LABEL_SNAPSHOT,
+    ContainerInfo,
+    ImageInfo,
+    VolumeInfo,
+)
 from sandbox.errors import EngineError
 from sandbox.opening.stored import StoredItem, StoredKind, stored
 from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget
@@ -191,3 +201,23 @@ class Busy(Images):
 def test_a_size_that_the_engine_does_not_say_now_is_none() -> None:
     (found,) = stored(Busy())
     assert (found.id, found.own_bytes) == ("v", 0)
+
+
+def test_a_container_is_not_ours_by_the_labels_of_its_image(engine: Engine, tmp_path: Path) -> None:
+    """Anybody's image may carry them, and whoever starts a container of it has them there too."""
+    ref, said = f"somebody/else:{os.urandom(8).hex()}", {LABEL_MANAGED: "1", LABEL_RUN: "a-run"}
+    with tarfile.open(tmp_path / "root.tar", "w") as root:
+        root.add(__file__, arcname="a-file")
+    engine.import_rootfs(tmp_path / "root.tar", ref=ref, labels={**said, LABEL_DEADLINE: "1"})
+    later = str(int(time.time()) + 3600)  # nobody else's prune removes it meanwhile
+    made: list[str] = []
+    try:
+        for labels in ({}, said, {LABEL_DEADLINE: later}):
+            made += [engine.create({"Image": ref, "Cmd": ["a-file"], "Labels": labels})]
+        for label in (LABEL_DEADLINE, LABEL_MANAGED, f"{LABEL_RUN}=a-run"):
+            assert {row.id for row in engine.containers(label)} & set(made) == {made[2]}
+        assert {item.id for item in leftovers(engine)} & set(made) == {made[2]}
+    finally:
+        for container in made:
+            engine.remove(container)
+        engine.remove_image(ref)
