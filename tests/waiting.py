@@ -18,8 +18,10 @@ def until(holds: Callable[[], T | None], *, process: "subprocess.Popen[Any] | No
         process: the one that is to do it, which goes on until then.
     """
     late = time.monotonic() + WAIT_S
-    while not (found := holds()):
-        assert process is None or process.poll() is None, "the process ended before it"
+    while True:
+        over = process is not None and process.poll() is not None  # asked first: it may do it last
+        if found := holds():
+            return found
+        assert not over, "the process ended before it"
         assert time.monotonic() < late, "it did not come"
         time.sleep(0.005)
-    return found
