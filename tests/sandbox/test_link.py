@@ -39,7 +39,7 @@ from sandbox.guest.protocol import (
     WalkTree,
 )
 from sandbox.link import GuestLink, file_error
-from waiting import WAIT_S
+from waiting import WAIT_S, until
 
 
 def soon() -> float:
@@ -51,8 +51,8 @@ def shown(number: int, answer: GuestAnswer) -> tuple[object, ...]:
 
 
 def received(link: GuestLink, count: int) -> list[tuple[object, ...]]:
-    until = soon()
-    return [shown(*link.receive(until=until)) for _ in range(count)]
+    end = soon()
+    return [shown(*link.receive(until=end)) for _ in range(count)]
 
 
 def printed(data: bytes) -> Printed:
@@ -365,6 +365,28 @@ def test_what_nobody_takes_is_bounded() -> None:
 
     with guest(flood) as link, link.request() as busy:
         assert busy == 1
-        with pytest.raises(SandboxLost, match="more than is taken"):
-            link.ask(READ, FilePiece)
+        with link.request() as number:
+            link.send(READ, number=number)
+            ticks: list[int] = []
+
+            def on_tick() -> None:
+                ticks.append(link._inboxes[busy].bytes)
+                if ticks[-3:] == [ticks[-1]] * 3 and ticks[-1] > 32 << 20:
+                    raise TimeoutError
+
+            with pytest.raises(TimeoutError):
+                link.answer_to(number, until=soon(), on_tick=on_tick)
         assert link._inboxes[busy].bytes <= 40 << 20
+
+
+def test_a_thread_that_is_slow_to_take_has_the_others_wait_and_the_guest_is_kept() -> None:
+    def much(_: HostRequest, number: int) -> Iterator[bytes]:
+        yield from itertools.repeat(said(1, printed(b"x" * (1 << 19))), 120)
+        yield said(number, FilePiece(data=b"later", size=5))
+
+    with guest(much) as link, ThreadPoolExecutor(1) as thread, link.request() as busy:
+        other = thread.submit(link.ask, READ, FilePiece)
+        until(lambda: link._inboxes[busy].bytes > 32 << 20)
+        for _ in range(120):
+            assert isinstance(link.answer_to(busy, until=soon()), Printed)
+        assert other.result().data == b"later"

@@ -9,6 +9,7 @@ import pytest
 
 from policies.loading import load
 from sandbox.errors import FileError, FileMissing, FileWrongType
+from sandbox.guest.protocol import FetchFiles, FileData, FileHead
 from sandbox.results import CommandResult, Ending, Leftovers
 from sandbox.sandbox import Sandbox
 from waiting import until
@@ -191,6 +192,26 @@ def test_what_goes_on_and_takes_all_processes_ends_with_the_next_command(
     box.run_program(bomb, leftovers=Leftovers.KEEP, timeout_s=20)  # it may find no room itself
     until(lambda: box.run_program(["sh", "-c", "(pgrep -c bash)"]).stdout == b"0\n")
     assert box.run_program(["sh", "-c", "(echo still)"]).stdout == b"still\n"
+
+
+def test_a_thread_that_takes_a_large_answer_slowly_keeps_its_sandbox_beside_one_that_waits(
+    box: Sandbox,
+) -> None:
+    """The other one reads for both while this one is busy."""
+    size = 48 << 20
+    assert box.run_program(["sh", "-c", f"head -c {size} /dev/zero > large"]).exit_code == 0
+    link = box._session.link
+    with ThreadPoolExecutor(1) as thread:
+        script = "until [ -e go ]; do sleep 0.02; done"
+        waiting = thread.submit(box.run_program, ["sh", "-c", script], timeout_s=60)
+        until(lambda: box.run_program(["pgrep", "-f", "until"]).exit_code == 0)
+        pieces = link.stream(FetchFiles(paths=[b"large"], limit=size), FileHead, FileData)
+        assert isinstance(next(pieces), FileHead)
+        full = 32 << 20
+        until(lambda: link.lost or max(one.bytes for one in [*link._inboxes.values()]) > full)
+        assert sum(len(piece.data) for piece in pieces if isinstance(piece, FileData)) == size
+        box.write_file("go", b"")
+        assert waiting.result().exit_code == 0
 
 
 def test_the_next_command_ends_what_one_left_that_has_met_the_limit_of_processes(
