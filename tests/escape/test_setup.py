@@ -31,7 +31,7 @@ from sandbox.engine.values import (
     LABEL_SETUP,
     ContainerInfo,
 )
-from sandbox.errors import EngineError, SandboxError, SetupFailed, VolumeRefused
+from sandbox.errors import ContainerGone, EngineError, SandboxError, SetupFailed, VolumeRefused
 from sandbox.prune import LeftoverKind, leftovers
 from sandbox.sandbox import Sandbox
 from waiting import until
@@ -98,6 +98,12 @@ class Setups:
         for row in self.left():
             self.engine.remove(row.id)
         self.engine.remove_volumes(ways)
+        drafts = {tag for tag in self.layers() if ":draft-" in tag}
+        # One that looks at a draft may have been made for a killed process without its being told.
+        for row in self.engine.containers(LABEL_ATTEMPT) if drafts else ():
+            with contextlib.suppress(ContainerGone):  # others go meanwhile
+                if self.engine.inspect(row.id)["Config"]["Image"] in drafts:
+                    self.engine.remove(row.id)
         for tag in self.layers():
             # One that a sandbox was made of stays with what was made of it.
             with contextlib.suppress(EngineError):
