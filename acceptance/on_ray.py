@@ -427,6 +427,29 @@ def test_a_batch_whose_own_process_is_killed_is_gone_on_with_by_the_same_command
     assert standing(engine, sorted(runs)) == []
 
 
+def test_a_batch_whose_desk_is_killed_says_so_once_and_is_gone_on_with_by_the_same_command(
+    machines: TwoMachines, tmp_path: Path
+) -> None:
+    batch = Batch(tmp_path, machines.address, script=SLOW, count=12)
+    process = batch.start()
+    until(
+        "one works",
+        lambda: list(machines.other.home.rglob("events.jsonl")),
+        process=process,
+    )
+    for pid in machines.head.workers():
+        with contextlib.suppress(OSError):
+            if b"BatchDesk" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1, err
+    assert err.count("no further task is begun: the process that keeps the batch's budget") == 1
+    assert "set aside" not in err
+    code, _, err = batch.run()
+    assert code == 0, err
+    all_done(batch)
+
+
 def test_a_call_in_which_the_batchs_own_process_is_killed_is_paid_for(tmp_path: Path) -> None:
     """One answer may cost all of the budget: whoever takes the batch up has nothing left of it."""
     with StandIn() as api:

@@ -71,7 +71,7 @@ class BatchDesk:
         self._parcels: dict[str, object] = {}
         self._wanted: list[str] = []
         self._asked: set[str] = set()
-        self._changed = asyncio.Event()
+        self._lacking = asyncio.Event()
         self._bells: dict[str, asyncio.Event] = {}
 
     # -- money -----------------------------------------------------------------------------
@@ -158,7 +158,6 @@ class BatchDesk:
         """Tell where a run is, and what it is at."""
         if self._progress.get(run) != progress:
             self._progress[run] = self._news[run] = progress
-            self._changed.set()
 
     async def beat(self, run: str, progress: RunProgress, heard: int) -> tuple[str, ...]:
         """Tell what a run is at, and wait a while for what is to be told to it.
@@ -192,6 +191,8 @@ class BatchDesk:
         """
         for line in self._lines():
             line.forget(run)
+        if run in self._bells:
+            self._bells[run].set()  # nothing more is told to who waits
         await self._close(lambda holder: holder[0] == run, billed=True)
         for known in (self._progress, self._news, self._told, self._bells):
             known.pop(run, None)
@@ -205,7 +206,7 @@ class BatchDesk:
             self._asked.add(name)
             self._parcels.pop(name, None)
             self._wanted.append(name)
-            self._changed.set()
+            self._lacking.set()
         while name not in self._parcels:
             bell = self._bells.setdefault(f"image {name}", asyncio.Event())
             await bell.wait()
@@ -223,12 +224,17 @@ class BatchDesk:
         if (bell := self._bells.pop(f"image {name}", None)) is not None:
             bell.set()
 
-    async def news(self) -> DeskNews:
-        """Wait a while for something new."""
-        if not self._news and not self._wanted:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _SHORTEST_BEAT_S)
-        self._changed.clear()
+    async def news(self, over: tuple[str, ...]) -> DeskNews:
+        """What is new after a while, or as soon as an image is wanted.
+
+        Args:
+            over: runs to `forget`.
+        """
+        for run in over:
+            await self.forget(run)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._lacking.wait(), _SHORTEST_BEAT_S)
+        self._lacking.clear()
         told = DeskNews(progress=dict(self._news), wanted=tuple(self._wanted))
         self._news.clear()
         self._wanted.clear()

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -26,6 +25,7 @@ from agent.batch.engines.cluster.loading import CargoLoader
 from agent.batch.engines.cluster.node import BatchPlace, RemoteEnd, RemoteOrder
 from agent.batch.engines.cluster.parcel import read_tree, write_tree
 from agent.batch.engines.interface import Report
+from agent.batch.failure import OF_BATCH
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.batch.worker import not_begun, not_done, perform
@@ -40,7 +40,7 @@ _NAMED = 64
 """So many runs that came home an order names."""
 _THREADS = 4
 """So many read workspaces, or write what came home, at a time."""
-_GLANCE_S = 0.25
+_NO_DESK = "the process that keeps the batch's budget and rates is gone: the same command goes on"
 _FORCE_S = 180.0
 """How long a run that is told to end at once may take, before its process is ended."""
 
@@ -102,7 +102,10 @@ class ClusterEngine:
         self._loader = CargoLoader(store, place.settings.environ())
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cargo")
         self._lock = threading.Lock()
+        self._desk_is_gone = False
         self._home: list[str] = []
+        self._over: list[str] = []
+        """Runs that the desk may forget, at the next occasion."""
         self._here: dict[str, ThreadInterrupts] = {}
         self._after: dict[str, int] = {}
         """By run, how many of its kind come after it."""
@@ -158,6 +161,8 @@ class ClusterEngine:
 
     def _send(self, order: AttemptOrder, report: Report, *, more: bool) -> None:
         try:
+            if self._desk_is_gone:
+                raise RecordError(_NO_DESK)
             if order.take_up:
                 node, _ = self._held.get(order.run_id, ("", None))
                 if not node:
@@ -209,6 +214,8 @@ class ClusterEngine:
         self, order: AttemptOrder, remote: RemoteOrder, node: str, report: Report, *, again: bool
     ) -> None:
         """`again`: where its process is lost, it is taken up on the same machine."""
+        # Until its machine says more: other programs may hold what it needs there.
+        self._board.put(order.run_id, doing="waits for room on the cluster")
 
         def over(future: "Future[RemoteEnd]") -> None:
             self._threads.submit(self._arrived, order, remote, future, report, again=again)
@@ -248,28 +255,35 @@ class ClusterEngine:
             self._force_at.pop(order.run_id, None)
             self._here.pop(order.run_id, None)
         if end.result.turns:
-            self._desk.tell("forget", order.run_id)
+            self._over.append(order.run_id)
         else:
             billed = self._asked("forget", order.run_id)
             if isinstance(billed, BatchUsed) and billed.tokens:
                 # Its record is lost, and its bill is not.
                 lost = {"usd": billed.usd, "input_tokens": billed.tokens}
                 end = replace(end, result=end.result.replaced(lost))
+        if self._desk_is_gone and end.failure is not None and end.failure.again:
+            said = {"error_kind": OF_BATCH.kind, "detail": _NO_DESK}
+            end = replace(end, failure=OF_BATCH, result=end.result.replaced(said))
         report(order, end)
 
     def _asked(self, method: str, run_id: str) -> object:
         """What the desk says; None where it is gone: its process may end as any other."""
-        with suppress(RecordError):
+        try:
             return self._desk.ask(method, run_id)
-        return None
+        except RecordError:
+            self._desk_is_gone = True
+            return None
 
     # -- while they run ---------------------------------------------------------------------
 
     def _listen(self) -> None:
         while not self._closed.is_set():
             try:
-                news = self._desk.ask("news", until=self._closed.is_set)
+                over = tuple(self._over.pop() for _ in range(len(self._over)))
+                news = self._desk.ask("news", over, until=self._closed.is_set)
             except RecordError:
+                self._desk_is_gone = True
                 return
             if isinstance(news, DeskNews):
                 for run_id, progress in news.progress.items():
@@ -279,8 +293,6 @@ class ClusterEngine:
                 for name in news.wanted:
                     self._threads.submit(self._deliver, name)
             self._end_the_deaf()
-            # Nobody sees more often how far a run is.
-            self._closed.wait(_GLANCE_S)
 
     def _deliver(self, name: str) -> None:
         try:

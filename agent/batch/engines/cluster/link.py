@@ -120,8 +120,6 @@ class RunAttendant:
         self._going = Background(self._attend, name="attendant")
 
     def __enter__(self) -> None:
-        # The desk knows where the run is before anything of it is done.
-        self._link.tell("begun", self._run, self._progress())
         self._going.begin()
 
     def __exit__(self, *_: object) -> None:
@@ -133,9 +131,9 @@ class RunAttendant:
         # Whoever is to be told of it ends with its process.
         with suppress(RecordError):
             while not self._over.is_set():
-                values = (self._run, self._progress(), heard)
-                got = self._link.ask("beat", *values, until=self._over.is_set)
-                for name in cast("tuple[str, ...]", got or ()):
+                # The desk answers whoever waits for a run that is over.
+                got = self._link.ask("beat", self._run, self._progress(), heard)
+                for name in cast("tuple[str, ...]", got):
                     self._interrupts.receive(name)
                     heard += 1
 

@@ -228,8 +228,9 @@ def sweep(place: BatchPlace, runs: tuple[str, ...]) -> None:
 
 
 def _remove_runs(place: BatchPlace, runs: Sequence[str]) -> None:
-    for run in runs:
-        shutil.rmtree(place.run(run), ignore_errors=True)
+    for path in _listed(runs_directory(place.home)):
+        if path.name in runs:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_leftovers(place: BatchPlace, *, keep: Sequence[str], home: Sequence[str] = ()) -> None:

@@ -72,13 +72,13 @@ def run(given: Given) -> int:
     tasks = _shard(listed.tasks, given[SHARD])
     due = sum(task.attempts or given[ATTEMPTS] for task in tasks)
     at_once = min(due, given[WORKERS] or due)
-    place = place_of(given[ENGINE], given[RAY_ADDRESS], attempts=at_once)
     plan = prepared(
         tasks,
         options.of_run(given, given[MODEL]),
         directory=directory,
         in_dollars=given[DOLLARS] is not None,
     )
+    place = place_of(given[ENGINE], given[RAY_ADDRESS], attempts=at_once)
     Engine.connect(environment.environ())  # said once, and not by each task
     with owned(directory):
         store = BatchQueue.open(directory, create=True)

@@ -23,6 +23,7 @@ from agent.batch.engines.cluster.node import (
     attempt,
     first_equal,
 )
+from agent.batch.failure import SharedBy
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.task import FolderWorkspace
 from agent.cli.batch.places import place_of
@@ -84,6 +85,7 @@ class OnThreads:
         )
         self.desk, self.store = ThreadDesk(), DictStore()
         self.cluster = ThreadCluster(self.desk, self.store, self.place)
+        self.board = Board()
         self.engine = self.opened()
 
     def opened(self, *runs: str) -> ClusterEngine:
@@ -93,7 +95,7 @@ class OnThreads:
             store=self.store,
             place=self.place,
             budget=SharedBudget(),
-            board=Board(),
+            board=self.board,
             held=self.cluster.holders(self.place, runs),
             at_once=1,
         )
@@ -211,13 +213,31 @@ def test_a_process_that_is_lost_twice_is_no_reason_to_try_for_ever(batch: OnThre
     assert len(batch.cluster.sent) == 2
 
 
-def test_an_attempt_ends_though_the_desk_is_gone(batch: OnThreads) -> None:
-    batch.cluster.lost_after.append(lambda _: None)
-    batch.desk.gone = True
-    end = batch.done(batch.order(WRITES, DONE))
-    assert end.failure is not None
-    assert (end.failure.kind, end.failure.again) == (ErrorKind.ENVIRONMENT, True)
-    assert batch.done(batch.order(WRITES, DONE, take_up=True)).begin_again
+def test_where_the_desk_is_gone_an_attempt_ends_and_all_others_with_it(batch: OnThreads) -> None:
+    def loses_both(_remote: RemoteOrder) -> None:
+        batch.desk.gone = True
+
+    batch.cluster.lost_after.append(loses_both)
+    for order in (batch.order(WRITES, DONE), batch.order(WRITES, DONE)):
+        end = batch.done(order)
+        assert end.failure is not None
+        assert end.failure.shared is SharedBy.BATCH
+        assert end.result.error_kind is ErrorKind.SETTING
+        assert "the same command goes on" in end.result.detail
+    assert len(batch.cluster.sent) == 1
+
+
+def test_the_screen_says_that_an_attempt_waits_for_room_on_the_cluster(batch: OnThreads) -> None:
+    order = batch.order(DONE)
+    batch.board.begin(order.run_id, "t1", 1)
+    said: list[str] = []
+
+    def looks(_remote: RemoteOrder) -> None:
+        said.append(batch.board.lines()[order.run_id].doing)
+
+    batch.cluster.lost_after.append(looks)
+    batch.done(order)
+    assert said == ["waits for room on the cluster"]
 
 
 def test_a_run_whose_machine_is_not_there_is_begun_again(batch: OnThreads) -> None:

@@ -154,11 +154,11 @@ def test_what_a_run_is_at_is_news_once(open_desk: OpenDesk) -> None:
     desk = open_desk()
     progress = RunProgress(node="machine", turn=3, doing="thinking", usd=0.5)
     desk.tell("begun", "one", progress)
-    news = desk.ask("news")
+    news = desk.ask("news", ())
     assert isinstance(news, DeskNews)
     assert news.progress == {"one": progress}
     desk.tell("begun", "one", progress)
-    again = desk.ask("news")
+    again = desk.ask("news", ())
     assert isinstance(again, DeskNews)
     assert again.progress == {}
 
@@ -169,7 +169,7 @@ def test_an_image_is_asked_for_once_and_given_to_all_who_wait(open_desk: OpenDes
     names: list[str] = []
 
     def asked() -> bool:
-        news = desk.ask("news")
+        news = desk.ask("news", ())
         assert isinstance(news, DeskNews)
         names.extend(news.wanted)
         return bool(names)
@@ -186,7 +186,7 @@ def test_an_image_that_could_not_be_sent_once_is_asked_for_again(open_desk: Open
     wanted: list[str] = []
 
     def asked(times: int) -> bool:
-        news = desk.ask("news")
+        news = desk.ask("news", ())
         assert isinstance(news, DeskNews)
         wanted.extend(news.wanted)
         return len(wanted) == times

@@ -260,6 +260,11 @@ def test_no_cluster_is_looked_for_and_nothing_is_begun(moonpool: Shell, script: 
     assert done.returncode == 2
     assert "needs --ray-address" in done.stderr
     assert not (moonpool.directory / "out").exists()
+    (moonpool.directory / "mine.yaml").write_text("version: 1\nnonsense: true\n")
+    more = ["--ray-address", "127.0.0.1:1", "--policy", "mine.yaml"]
+    done = moonpool("batch", "run", "tasks.jsonl", "-o", "out", "--engine", "ray", *more)
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr  # and nobody was asked before it was read
 
 
 @pytest.mark.parametrize("word", ["0/4", "5/4", "x", "1/0", "-1/2"])
