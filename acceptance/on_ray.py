@@ -437,7 +437,7 @@ def test_a_batch_whose_desk_is_killed_says_so_once_and_is_gone_on_with_by_the_sa
         lambda: list(machines.other.home.rglob("events.jsonl")),
         process=process,
     )
-    for pid in machines.head.workers():
+    for pid in [*machines.head.workers(), *machines.other.workers()]:
         with contextlib.suppress(OSError):
             if b"BatchDesk" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)

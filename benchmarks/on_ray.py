@@ -47,7 +47,7 @@ def cluster(place: Path) -> Generator[str]:
         command = [
             str(BIN / "ray"), "start", "--block", "--num-cpus=1", '--resources={"sandbox": 1}',
             "--object-store-memory=100000000", f"--temp-dir={folders[-1]}",
-            "--disable-usage-stats", *words,
+            "--disable-usage-stats", "--include-log-monitor=false", *words,
         ]  # fmt: skip
         with (place / f"ray{number}.log").open("wb") as log:
             started.append(
@@ -92,6 +92,8 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
+    # As where it is installed: or each process of a cluster compiles the same modules again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryDirectory(prefix="moonpool-on-ray-") as name:
         place = Path(name)
         workspace = place / "ws"

@@ -264,7 +264,7 @@ def test_no_cluster_is_looked_for_and_nothing_is_begun(moonpool: Shell, script: 
     more = ["--ray-address", "127.0.0.1:1", "--policy", "mine.yaml"]
     done = moonpool("batch", "run", "tasks.jsonl", "-o", "out", "--engine", "ray", *more)
     assert done.returncode == 2
-    assert "nonsense" in done.stderr  # and nobody was asked before it was read
+    assert "mine.yaml:1" in done.stderr  # and nobody was asked before it was read
 
 
 @pytest.mark.parametrize("word", ["0/4", "5/4", "x", "1/0", "-1/2"])
