@@ -70,7 +70,7 @@ class ChatAsker:
         if not whole:
             self._say(f"  … {len(lines) - _SHOWN_LINES} more lines: s shows all of it", "yellow")
         while True:
-            match answer(self._screen, self._interrupts, "run this? [y/N/a/s] "):
+            match answer(self._screen, self._interrupts, "run this? [y/N/a/s/?] "):
                 case "s" | "show":
                     whole = True
                     _print(

@@ -55,7 +55,7 @@ def test_the_version_is_told(moonpool: Shell) -> None:
         (["run", "x", "-w", "/etc/hostname"], "is not a directory"),
         (["run", "x"], "no model: set ANTHROPIC_API_KEY"),
         (["run", "x", "-m", "gpt"], "is not a model"),
-        (["run", "x", "-m", "script:nowhere.yaml"], "can't read the script"),
+        (["run", "x", "-m", "script:nowhere.yaml"], "counts from where you are"),
         (["run", "x", "-p", "nope"], "there is no policy 'nope'"),
         (["run", "x", "--kernel-policy", "maybe"], "maybe"),
         (["run", "x", "-o", "/etc/hostname"], "-o /etc/hostname is not a directory"),
