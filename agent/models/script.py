@@ -73,10 +73,8 @@ def load(path: Path) -> tuple["Turn", ...]:
         with path.open("rb") as file:
             data = file.read(LARGEST_BYTES + 1)
     except OSError as error:
-        why = error.strerror or str(error)
-        if not path.is_absolute():
-            why += "; its path counts from where you are"  # as with `resume`, from elsewhere
-        raise UsageError(f"{path}: can't read the script: {why}") from error
+        where = "" if path.is_absolute() else "; its path counts from where you are"
+        raise UsageError(f"{path}: can't read the script: {error.strerror}{where}") from error
     if len(data) > LARGEST_BYTES:
         raise UsageError(f"{path}: a script may have {LARGEST_BYTES} bytes at most")
     return _decoded.get((data, str(path)), lambda: decode(data, str(path)))
