@@ -108,7 +108,7 @@ def test_every_command_opens_its_model_by_the_one_function() -> None:
         for file in sorted(room.rglob("*.py"))
         if re.search(r"open_model import .*\bopen_model\b|open_model\.open_model", file.read_text())
     ]
-    assert opening == ["batch/take_up.py", "batch/worker.py", "preparation/model.py"]
+    assert opening == ["batch/take_up.py", "preparation/model.py"]
 
 
 def test_a_file_of_the_workspace_is_never_taken_for_it(moonpool: Shell, script: str) -> None:
