@@ -1,4 +1,4 @@
-"""A batch of 40 tasks, killed 50 times at random moments and taken up by the same command.
+"""Batches of 40 tasks, killed 50 times at random moments and taken up by the same command.
 
 Run by hand, as it takes minutes. Prints each number that has to be 0, and ends with 1 where one is
 not.
@@ -84,22 +84,19 @@ def left(engine: Engine, runs: set[str], before: set[str]) -> dict[str, list[str
     return {"containers": containers, "volumes": volumes, "unfinished images": unfinished}
 
 
-def main() -> int:
-    """Do it; gives the exit code."""
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time())
-    moments = random.Random(seed)
-    directory = Path(tempfile.mkdtemp(prefix="batch-kills-"))
-    engine = Engine.connect(os.environ)
+def worked_through(
+    directory: Path, engine: Engine, moments: random.Random, most: int
+) -> tuple[int, dict[str, int]]:
+    """One batch, killed as long as there is work: how often, and what has to be 0 of it."""
     before = {item.id for item in stored(engine)}
     out = directory / "out"
     words = ["batch", "run", str(write_tasks(directory)), "-o", str(out), "-j", str(WORKERS)]
     command = [str(SCRIPT), *words]
     environ = {**os.environ, "MOONPOOL_HOME": str(directory / "home")}
-    began = time.monotonic()
     kills = 0
-    # As long as there is work, it is killed; the last start is left alone.
-    while kills < KILLS and killed(command, environ, moments.uniform(SHORTEST_S, LONGEST_S)):
+    while kills < most and killed(command, environ, moments.uniform(SHORTEST_S, LONGEST_S)):
         kills += 1
+    # The last start is left alone.
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     counts = Counter(row["task_id"] for row in rows)
@@ -109,16 +106,30 @@ def main() -> int:
         "lost": TASKS - len(counts),
         "done twice": sum(count - 1 for count in counts.values()),
         "not as they should be": len(wrong),
+        "exit code": done.returncode,
         **{what: len(items) for what, items in left(engine, runs, before).items()},
     }
-    took = time.monotonic() - began
-    print(f"seed {seed}: {TASKS} tasks, {kills} kills, {len(runs)} runs, {took:.0f} s")
-    for what, count in found.items():
-        print(f"  {what}: {count}")
-    if done.returncode or any(found.values()) or kills < KILLS:
-        print(done.stderr[-2000:], wrong, f"see {directory}", sep="\n")
-        return 1
-    shutil.rmtree(directory)
+    print(f"{TASKS} tasks, {kills} kills, {len(runs)} runs: {found}", flush=True)
+    if any(found.values()):
+        print(done.stderr[-2000:], wrong, sep="\n")
+    return kills, found
+
+
+def main() -> int:
+    """Do it; gives the exit code."""
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time())
+    moments = random.Random(seed)
+    engine = Engine.connect(os.environ)
+    kills = 0
+    while kills < KILLS:
+        directory = Path(tempfile.mkdtemp(prefix="batch-kills-"))
+        more, found = worked_through(directory, engine, moments, KILLS - kills)
+        if any(found.values()) or not more:
+            print(f"seed {seed}, {kills + more} kills: see {directory}")
+            return 1
+        kills += more
+        shutil.rmtree(directory)
+    print(f"seed {seed}: {kills} kills")
     return 0
 
 
