@@ -194,7 +194,8 @@ class RunRecord:
             text = text.replace(secret, REDACTED)
         for cut in reversed(list(_CUT.finditer(text)) if self._secrets else ()):
             at = cut.start()
-            begun = max(_begun(text[:at], secret) for secret in self._secrets)
+            head = text[max(0, at - len(self._secrets[0])) : at]
+            begun = max(_begun(head, secret) for secret in self._secrets)
             if begun:
                 text = text[: at - begun] + REDACTED + text[at:]
         return _KEY_SHAPES.sub(REDACTED, text)
