@@ -12,6 +12,7 @@ from dataclasses import replace
 from agent.risk import (
     credentials,
     executed_files,
+    lockfiles,
     manifests,
     paths,
     prompt_injection,
@@ -33,7 +34,7 @@ BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("collisions of names", paths.collisions),
     ("files that run by themselves", executed_files.inspect),
     ("manifests", manifests.manifests),
-    ("lockfiles", manifests.lockfiles),
+    ("lockfiles", lockfiles.lockfiles),
     ("tests", paths.removed_tests),
     ("binaries", unseen.binaries),
     ("long lines", unseen.long_lines),

@@ -293,6 +293,12 @@ COMPARED = frozenset(
         b"gemfile.lock",
         b"composer.lock",
         b"go.sum",
+        b"flake.lock",
+        b"deno.lock",
+        b"packages.lock.json",
+        b"mix.lock",
+        b"pubspec.lock",
+        b"podfile.lock",
     }
 )
 """Names in lower case. A patch keeps both versions of these (`sandbox.patch.values`)."""

@@ -1,9 +1,8 @@
-"""What a package manager would run or fetch anew: manifests compared as a whole, and lockfiles.
+"""What a package manager would run or fetch anew: manifests compared as a whole.
 
 A line diff can be fooled (an escape in JSON, a table that moved); the parsed documents can't. Owns
 which keys of which manifest count. What can't be parsed is told as not inspected. Reasons quote
-values, which may hold a secret: the gate masks those that it lists. Of a lockfile it is told that
-it changed, whether its manifest did too, and from where it downloads.
+values, which may hold a secret: the gate masks those that it lists.
 """
 
 import json
@@ -13,6 +12,7 @@ from typing import Any
 
 from agent.risk.finding import Finding, Severity, found
 from agent.risk.inspected_patch import InspectedPatch
+from agent.risk.paths import named
 from sandbox.patch.values import Change
 
 _TOML_LIMIT_BYTES = 256 << 10
@@ -82,6 +82,13 @@ def manifests(subject: InspectedPatch) -> Iterator[Finding]:
                 yield from _manifest(subject, change, parse, compare)
         elif _REQUIREMENTS.search(change.path):
             yield from _requirements(subject, change.path)
+        for other in subject.aliases.of(change.path)[1:]:
+            if other.rpartition(b"/")[2].lower() in _MANIFESTS:
+                reason = (
+                    f"read as a manifest{named(change.path, other)}: what it installs is not told"
+                )
+                yield found("not-inspected", change.path, reason)
+                break
 
 
 def _manifest(
@@ -128,7 +135,7 @@ def _npm(old: Document, new: Document) -> Iterator[Told]:
     before, after = _table(old, "scripts"), _table(new, "scripts")
     run = sorted(_NPM_SCRIPTS & after.keys())
     yield from _changed(before, after, run, "npm runs {}", shown=True)
-    keys = ("gypfile", "workspaces", "packageManager", "pnpm")
+    keys = ("gypfile", "workspaces", "packageManager", "pnpm", "trustedDependencies")
     yield from _changed(old, new, keys, "how it installs changes: {}")
     yield from _dependencies(_names(old, _NPM_DEPENDENCIES), _names(new, _NPM_DEPENDENCIES))
 
@@ -284,66 +291,3 @@ _MANIFESTS = {
     b"cargo.toml": (_toml, _cargo),
     b"pipfile": (_toml, _pipfile),
 }
-
-
-# What must have changed with it, in the same folder.
-_MANIFESTS_OF: dict[bytes, tuple[bytes, ...]] = {
-    b"package-lock.json": (b"package.json",),
-    b"npm-shrinkwrap.json": (b"package.json",),
-    b"yarn.lock": (b"package.json",),
-    b"pnpm-lock.yaml": (b"package.json", b"pnpm-workspace.yaml"),
-    b"bun.lock": (b"package.json",),
-    b"bun.lockb": (b"package.json",),
-    b"poetry.lock": (b"pyproject.toml",),
-    b"uv.lock": (b"pyproject.toml",),
-    b"pdm.lock": (b"pyproject.toml",),
-    b"pipfile.lock": (b"pipfile",),
-    b"cargo.lock": (b"cargo.toml",),
-    b"gemfile.lock": (b"gemfile",),
-    b"composer.lock": (b"composer.json",),
-    b"go.sum": (b"go.mod",),
-    b"flake.lock": (b"flake.nix",),
-    b"deno.lock": (b"deno.json", b"deno.jsonc"),
-    b"packages.lock.json": (),
-    b"mix.lock": (b"mix.exs",),
-    b"pubspec.lock": (b"pubspec.yaml",),
-    b"podfile.lock": (b"podfile",),
-}
-_HOST = re.compile(
-    rb"(?i)\b(?:https?|git|ssh|git\+ssh|git\+https?)://(?:[^\s/@\"']{0,200}@)?([a-z0-9.-]{1,253})"
-)
-_HOSTS_TOLD = 5
-
-
-def lockfiles(subject: InspectedPatch) -> Iterator[Finding]:
-    changed = {change.path.lower() for change in subject.patch.changes}
-    for change in subject.patch.changes:
-        folder, slash, name = change.path.lower().rpartition(b"/")
-        if name not in _MANIFESTS_OF:
-            continue
-        beside = {folder + slash + manifest for manifest in _MANIFESTS_OF[name]}
-        if change.kind == "modified" and beside and not beside & changed:
-            reason = "changed, and its manifest did not: why do other packages come?"
-            yield found("lockfile", change.path, reason, severity=Severity.WARNING)
-        else:
-            yield found("lockfile", change.path, f"{change.kind}: other packages are installed")
-        yield from _hosts(subject, change)
-
-
-def _hosts(subject: InspectedPatch, change: Change) -> Iterator[Finding]:
-    """Places to download from that a changed lockfile did not name before."""
-    section = subject.added.get(change.path)
-    if section is None or not change.old_mode:
-        return
-    old = subject.old(change)
-    if old is None:
-        yield found("not-inspected", change.path, "too large to compare where it downloads from")
-        return
-    known = {match[1].lower() for match in _HOST.finditer(old)}
-    places: dict[bytes, int] = {}
-    for match in _HOST.finditer(section.text):
-        places.setdefault(bytes(match[1]).lower(), match.start())
-    for host in [host for host in places if host not in known][:_HOSTS_TOLD]:
-        line = section.line_at(places[host])
-        reason = f"downloads from {host.decode()}, which it did not name before"
-        yield found("lockfile", change.path, reason, line=line, severity=Severity.DANGER)

@@ -138,10 +138,13 @@ def _leaves(path: bytes, target: bytes) -> bool:
 
 
 _EACH_FILE = 10
-_TEST_FILE = re.compile(
-    rb"(?:^|/)(?:tests?|specs?|__tests__)/|(?:^|/)test_[^/]*$|_(?:test|spec)\.[a-z]+$"
+_EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+"""git's id of a file without content."""
+_TEST_NAME = re.compile(
+    rb"(?:^|/)test_[^/]*$|_(?:test|spec)\.[a-z]+$"
     rb"|\.(?:test|spec)\.[cm]?[jt]sx?$|Tests?\.(?:java|kt|cs|swift|php)$"
 )
+_TEST_FILE = re.compile(rb"(?:^|/)(?:tests?|specs?|__tests__)/|" + _TEST_NAME.pattern)
 _SKIP = re.compile(
     rb"@pytest\.mark\.(?:skip|skipif|xfail)\b|\bpytest\.(?:skip|xfail|importorskip)\(|@(?:unittest\.)?skip"
     rb"|\.skipTest\(|\b(?:it|test|describe|context)\.(?:skip|todo)\b|\b(?:xit|xdescribe|xtest)\("
@@ -151,8 +154,18 @@ _SKIP = re.compile(
 
 def removed_tests(subject: InspectedPatch) -> Iterator[Finding]:
     for change in subject.patch.changes:
-        if change.kind is ChangeKind.DELETED and _TEST_FILE.search(change.path):
+        old = change.old_path or change.path
+        if not change.old_mode or not _TEST_FILE.search(old):
+            continue
+        if change.kind is ChangeKind.DELETED or _EMPTY == change.new_blob != change.old_blob:
             yield found("test-removed", change.path, f"deleted: {change.deleted_lines or 0} lines")
+        elif not _TEST_FILE.search(change.path) or (
+            _TEST_NAME.search(old) and not _TEST_NAME.search(change.path)
+        ):
+            reason = (
+                f"moved from {old.decode('utf-8', 'backslashreplace')}, no test by its name now"
+            )
+            yield found("test-removed", change.path, reason)
     for path, section in subject.added.items():
         if not _TEST_FILE.search(path):
             continue

@@ -52,6 +52,7 @@ def findings(case: Case, policy: Policy) -> tuple[Finding, ...]:
 
 NPM = b'{"name": "x", "scripts": {"test": "jest"}, "dependencies": {"a": "^1"}}\n'
 LOCK = b'{"resolved": "https://registry.example.org/a/-/a-1.tgz"}\n'
+TEST = b"def test_a() -> None: ...\n" * 9
 
 KEY = b"AKIA" + b"Q" * 16
 RUNS = b'{"scripts": {"postinstall": "./x"}}\n'
@@ -160,6 +161,10 @@ PRESENT = [
             "setup.py",
             "a.pth",
             "lib/sitecustomize.py",
+            "usercustomize.abi3.so",
+            "sitecustomize/__init__.py",
+            "hatch_build.py",
+            "uv.toml",
             "build.rs",
             ".npmrc",
             "binding.gyp",
@@ -186,9 +191,14 @@ PRESENT = [
     Case(id="install-script", new={"Cargo.toml": b'[package]\nbuild = "evil.rs"\n'}),
     Case(
         id="install-script",
-        old={"notes.txt": b'{"scripts": {"postinstall": "x"}}\n' * 1},
+        old={"notes.txt": b'{"scripts": {"postinstall": "x"}}\n'},
         new={"notes.txt": None, "package.json": b'{"scripts": {"postinstall": "x"}}\n'},
         path="package.json",
+    ),
+    Case(
+        id="install-script",
+        old={"package.json": NPM},
+        new={"package.json": NPM.replace(b'{"name"', b'{"trustedDependencies": ["a"], "name"')},
     ),
     Case(id="lockfile", old={"yarn.lock": b"a\n"}, new={"yarn.lock": b"b\n"}),
     Case(
@@ -242,6 +252,15 @@ PRESENT = [
     Case(id="secret", new={"m.js": b";" * 2_038 + KEY + b";" * 3_000}, line=1),
     Case(id="binary", new={"a.bin": b"\x7fELF\0\0" + b"\xff" * 50}),
     Case(id="test-removed", old={"tests/test_a.py": b"x\n"}, new={"tests/test_a.py": None}),
+    Case(id="test-removed", old={"test_a.py": b"x\n"}, new={"test_a.py": b""}),
+    *(
+        Case(
+            id="test-removed",
+            old={"tests/test_a.py": TEST},
+            new={"tests/test_a.py": None, to: TEST},
+        )
+        for to in ("tests/old_test_a.py", "old/a.py")
+    ),
     Case(id="test-removed", new={"test_a.py": b"import pytest\n@pytest.mark.skip\n"}, line=2),
     Case(id="long-line", new={"a.js": b"1\n" + b"x" * 6_000 + b"\n"}, line=2),
     Case(id="too-large", new={"a": b"x\n" * 20_001}),
@@ -323,6 +342,11 @@ ABSENT = [
     ),
     Case(id="binary", new={"a.txt": b"text\n"}),
     Case(id="test-removed", old={"src/a.py": b"x\n"}, new={"src/a.py": None}),
+    Case(
+        id="test-removed",
+        old={"tests/test_a.py": TEST, "tests/b.py": TEST + b"x\n"},
+        new={"tests/test_a.py": None, "test/test_b.py": TEST, "tests/b.py": TEST},
+    ),
     Case(id="test-removed", new={"tests/test_a.py": b"def test_skip_line(): skipped = 1\n"}),
     Case(id="long-line", new={"a.js": (b"x" * 4_000 + b"\n") * 5}),
     Case(id="too-large", new={"a": b"x\n" * 1_000}),
@@ -399,6 +423,43 @@ def test_a_lockfile_alone_weighs_more_and_a_new_host_most(policy: Policy) -> Non
     assert severities({"package-lock.json": again}) == {(Severity.WARNING, None)}
     elsewhere = LOCK + b'"https://user:pw@evil.example/a.tgz"\n'
     assert (Severity.DANGER, 2) in severities({"package-lock.json": elsewhere})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        rb"https:\/\/evil.example/a",
+        rb"\u0068ttps:\u002f\x2fevil.example/a",
+        rb"https://\tevil.example/a",
+        b"https:\\\n  //evil.example/a",
+        rb"https:\\evil.example/a",
+        b"https:/evil.example/a",
+        b"https:evil.example/a",
+        b"git+https://registry.example.org@evil.example/a",
+        b"https://a@registry.example.org@evil.example:443/a",
+        b"https://registry.example.org:" + b"x" * 400 + b"@evil.example/a",
+        b"https://[2001:db8::1]:443/a",
+        b"https://%65vil.example/a",
+        "https://registry.example.org\N{IDEOGRAPHIC FULL STOP}evil.example/a".encode(),
+    ],
+)
+@pytest.mark.parametrize("name", ["package-lock.json", "flake.lock"])
+def test_a_new_host_is_told_however_its_address_is_written(
+    policy: Policy, name: str, address: bytes
+) -> None:
+    new = LOCK + LOCK.replace(b"a-1", b"a-2") + b'{"resolved": "' + address + b'"}\n'
+    rows = findings(Case(id="lockfile", old={name: LOCK}, new={name: new}), policy)
+    assert [(row.severity, row.line) for row in rows if row.id == "lockfile"] == [
+        (Severity.DANGER, 3),
+        (Severity.WARNING, None),
+    ]
+    assert not [row for row in rows if row.id in {"not-inspected", "inspection-failed"}]
+
+
+def test_more_escapes_than_are_read_are_told_as_such(policy: Policy) -> None:
+    files = {"package-lock.json": LOCK + rb"\u0068" * 600_000 + b"\n"}
+    rows = findings(Case(id="", old={"package-lock.json": LOCK}, new=files), policy)
+    assert "not-inspected" in {row.id for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,18 @@ def test_what_is_obeyed_by_another_name_is_found_by_it(policy: Policy) -> None:
         box.close()
 
 
+def test_a_manifest_behind_a_link_is_told_as_not_compared(policy: Policy) -> None:
+    box = TmpBox(files={"data.json": b"{}\n"})
+    try:
+        box.write_file("data.json", b'{"scripts": {"postinstall": "x"}}\n')
+        links = {b"web/package.json": b"../data.json"}
+        (finding,) = inspect(replace(box.export(compared=COMPARED), old_links=links), policy)
+        assert (finding.id, finding.path) == ("not-inspected", b"data.json")
+        assert "as web/package.json" in finding.reason
+    finally:
+        box.close()
+
+
 def test_a_policy_may_only_show_what_it_does_not_refuse(plain_box: TmpBox, policy: Policy) -> None:
     policy = replace(policy, export=replace(policy.export, refuse=()))
     link(plain_box, "new-link", "/etc/passwd")
