@@ -14,14 +14,16 @@ _TICKS = re.compile("`+")
 _OPENING = re.compile(r"(`{3,}(?=[^`]*$)|~{3,})")
 """At the left edge alone: a fence in a list or a quotation may end before it says so."""
 _CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*\r?")
-_DOUBTFUL = re.compile(r"[ \t]*<|.*(```|~~~)")
-"""Markup of another kind, in which a fence is none; or a fence that stands elsewhere."""
+_DOUBTFUL = re.compile(r"[ \t]*(<|\\\[|\\begin\b)|.*(```|~~~|\$\$)")
+"""Markup of another kind (HTML, mathematics), in which a fence is none; or a fence that stands
+elsewhere."""
 _LINE_LIMIT = 1000
 _TAG_NAME = 20
 _NO_BARE_TAGS = frozenset(
     {
         *("iframe", "listing", "plaintext", "pre", "script", "style", "textarea", "xmp"),
         *("audio", "canvas", "datalist", "details", "dialog", "noembed", "noframes", "noscript"),
+        *("frameset", "head", "math", "meter", "progress", "rp"),
         *("select", "svg", "template", "title", "video"),
     }
 )
@@ -108,6 +110,10 @@ class ModelWords:
         """Whether that goes on with what may become the name of a tag, or a type's parameters."""
         if not char.isascii():
             return False
+        if char == "/" and self._tag == "<":
+            return True
+        if self._tag.startswith("</"):
+            return char.isalnum() and len(self._tag) < _TAG_NAME
         if "," not in self._tag and char != ",":
             return char.isalnum() and len(self._tag) < _TAG_NAME
         may = self._tag[1:2].isalpha() and len(self._tag) < _GENERIC_CHARACTERS
@@ -120,7 +126,11 @@ class ModelWords:
         generic = _GENERIC.fullmatch(tag) is not None
         words = set(re.findall(r"\w+", name))
         bare = char == ">" and (generic or name.isalnum()) and not words & (_NO_BARE_TAGS | _HIDING)
-        acts = char in {"!", "?"} if tag == "<" else name[:1].isalpha() and not bare
+        if tag.startswith("</"):
+            # With more than a name, HTML takes it all for the tag's, or for a comment.
+            acts = char != ">" or not tag[2:].isalnum()
+        else:
+            acts = char in {"!", "?"} if tag == "<" else name[:1].isalpha() and not bare
         return tag.replace("<", "<\\") if acts else tag
 
     def _ended(self, line: str) -> None:

@@ -71,6 +71,12 @@ LINES = st.sampled_from(
 )
 
 
+@pytest.mark.parametrize("line", ["$$", "\\[", "\\begin{align}", "a $$ b"])
+def test_no_fence_within_mathematics_is_taken_for_one(line: str) -> None:
+    text = f"{line}\n```\n![a](https://example.org)"
+    assert ModelWords().piece(text) == text.replace("![", "!\\[")
+
+
 @given(st.lists(LINES, max_size=14))
 def test_no_lines_around_a_picture_bring_it_back(lines: list[str]) -> None:
     text = "\n".join([*lines, "![a](https://example.org)"])
@@ -98,6 +104,11 @@ def test_code_in_a_fence_stays_as_it_is() -> None:
         "<a, <pre>>",
         "Done.\n\n<details>\n\nwhat follows",
         "Done. <Template>what follows",
+        "<div>\n</p what nobody sees>\n",
+        "<div>\n</ what nobody sees>\n",
+        "<div>\n</é what nobody sees>\n",
+        "Done. <progress>what nobody sees",
+        "<math><annotation>what nobody sees",
     ],
 )
 def test_no_tag_of_html_that_could_load_or_hide_a_thing_stays_one(text: str) -> None:
@@ -107,7 +118,7 @@ def test_no_tag_of_html_that_could_load_or_hide_a_thing_stays_one(text: str) -> 
     kinds = ("html_inline", "html_block")
     tokens = [token for top in MarkdownIt("commonmark").parse(whole) for token in _all(top)]
     html = "".join(token.content for token in tokens if token.type in kinds)
-    acts = r"<(?:[a-z][^\s>]*[\s/]|pre|style|details|template|!|\?)"
+    acts = r"<(?:[a-z][^\s>]*[\s/]|pre|style|details|template|progress|math|!|\?|/(?!\w+>)|/é)"
     assert re.search(acts, html, re.IGNORECASE) is None
 
 
