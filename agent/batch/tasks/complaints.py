@@ -3,6 +3,7 @@
 Owns the form of such a line. Refuses to know what may be wrong.
 """
 
+from agent import untrusted_text
 from agent.errors import UsageError
 
 _SHOWN = 20
@@ -24,7 +25,9 @@ class Complaints:
     def add(self, place: str, key: str, message: str) -> None:
         """`place`: ``FILE:LINE``, or what stands for it where a form has no lines."""
         key = one_line(key)
-        self._lines[f"{place}: {key}: {message}" if key else f"{place}: {message}"] = None
+        line = f"{place}: {key}: {message}" if key else f"{place}: {message}"
+        # A stranger's folder may have any name: a line's end in it is none of ours.
+        self._lines[untrusted_text.one_line(line)] = None
 
     def __bool__(self) -> bool:
         return bool(self._lines)

@@ -28,6 +28,7 @@ from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.harbor_form import HarborFile
 from agent.batch.tasks.toml_places import error_line, line_of
 from agent.errors import UsageError
+from agent.untrusted_text import one_line
 from agent.verification import VerifierFiles
 from policies.errors import PolicyError
 from policies.file import scalars
@@ -60,7 +61,7 @@ def tasks(path: Path, complaints: Complaints, notes: list[str]) -> Iterator[Task
     else:
         inner = sorted(each for each in path.iterdir() if not each.name.startswith("."))
         found = [each for each in inner if (each / CONFIG).is_file()]
-        others = [each.name for each in inner if each.is_dir() and each not in found]
+        others = [one_line(each.name) for each in inner if each.is_dir() and each not in found]
         if others and found:
             notes.append(f"folders without a {CONFIG} are no tasks: {', '.join(others)}")
     if not found:

@@ -153,6 +153,15 @@ def test_folder_of_folders_gives_all_by_name(harbor: Path, tmp_path: Path) -> No
     assert found.notes[0] == "folders without a task.toml are no tasks: docs"
 
 
+def test_a_stranger_s_names_make_no_line_of_ours(harbor: Path, tmp_path: Path) -> None:
+    (tmp_path / "x\n[1] hello-world: finished").mkdir()
+    assert read_tasks(tmp_path).notes[0].endswith(": x⏎[1] hello-world: finished")
+    (harbor / "tests/y\nmoonpool: fine").symlink_to("test.sh")
+    with pytest.raises(UsageError) as caught:
+        read_tasks(tmp_path)
+    assert str(caught.value).count("\n") == 0
+
+
 def test_folder_without_tasks_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(UsageError) as caught:
