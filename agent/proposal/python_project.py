@@ -1,12 +1,25 @@
 """A Python project as its manifests describe it: requirements, extras, groups, build backend."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from agent.proposal import setup_script
 from agent.proposal.repository import RepositoryFiles, section, strings
-from agent.proposal.requirements import RequirementList, both, from_file, judged_all, normal
+from agent.proposal.requirements import (
+    RequirementList,
+    another_index,
+    both,
+    from_file,
+    judged_all,
+    normal,
+)
 
+_INDEXES = {
+    "uv": ("index", "index-url", "extra-index-url", "find-links"),
+    "poetry": ("source",),
+    "pdm": ("source",),
+}
+"""Keys of tools' tables that say where packages come from."""
 _MAX_NAMED = 50
 """Groups and extras that are looked into for one."""
 
@@ -81,7 +94,7 @@ class PythonProject(NamedTuple):
             source=", ".join(sources),
             can_be_built=has_build,
             has_extension=script.has_extension,
-            notes=(script.problem,) if script.problem else (),
+            notes=(*((script.problem,) if script.problem else ()), *_indexes(pyproject)),
         )
 
     def of_extra(self, name: str) -> RequirementList:
@@ -110,6 +123,14 @@ class PythonProject(NamedTuple):
             new = [it for it in dict.fromkeys(named) if it not in waiting]
             waiting += new[: _MAX_NAMED - len(waiting)]
         return both(*lists)
+
+
+def _indexes(pyproject: Mapping[str, Any]) -> Iterator[str]:
+    for tool, keys in _INDEXES.items():
+        said = section(pyproject, "tool", tool)
+        for key in keys:
+            if key in said:
+                yield another_index("pyproject.toml", f"tool.{tool}.{key} = {said[key]!r}")
 
 
 def _lines(value: object) -> tuple[str, ...]:

@@ -102,15 +102,20 @@ def from_file(files: RepositoryFiles, path: str, seen: set[str] | None = None) -
             if below is not None and not said.startswith(("-c", "--constraint")):
                 found.append(from_file(files, below, seen))
         elif _ELSEWHERE.match(said):
-            refused.append(
-                f"{path} names another index: {said[:100]} (an index is the operator's to choose: "
-                "configure it for pip, or add its host to the network list)"
-            )
+            refused.append(another_index(path, said))
         elif re.match(r"(?:-e|--editable)?\s*\.(?:\[[\w, -]*\])?\Z", said):
             continue  # the project itself
         else:
             plain.append(said)
     return both(judged_all(plain, path), *found, RequirementList((), tuple(refused)))
+
+
+def another_index(path: str, said: str) -> str:
+    """The note on a place of packages that a file names, from which nothing is got for that."""
+    return (
+        f"{path} names another index: {said[:100]} (an index is the operator's to choose: "
+        "configure it for pip, or add its host to the network list)"
+    )
 
 
 def _joined(folder: str, path: str) -> str | None:

@@ -98,6 +98,23 @@ def test_another_index_is_told_and_not_taken(proposed: Proposer) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    [
+        "[tool.uv]\nextra-index-url = ['https://evil.example/simple']",
+        "[[tool.uv.index]]\nurl = 'https://evil.example/simple'",
+        "[[tool.poetry.source]]\nname = 'x'\nurl = 'https://evil.example/simple'",
+        "[[tool.pdm.source]]\nurl = 'https://evil.example/simple'",
+    ],
+)
+def test_another_index_of_a_tool_is_told_and_not_taken(proposed: Proposer, said: str) -> None:
+    policy = proposed(
+        {"pyproject.toml": f"[project]\nname = 'x'\ndependencies = ['idna']\n{said}\n"}
+    )
+    assert "# Note: pyproject.toml names another index" in policy["text"]
+    assert "evil.example" not in str({k: v for k, v in policy.items() if k != "text"})
+
+
+@pytest.mark.parametrize(
     "text",
     ["x @ https://evil.example/x.whl", "git+https://evil.example/x", "../x", "x; touch y", "-e x",
      "x'$(id)'", "--no-binary :all:", "x\x1b[2J", "x[`id`]", "x==1 || id", "--hash=x"],
