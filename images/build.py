@@ -167,7 +167,7 @@ def build(
         )
     except EngineError as error:
         raise ImageUnusable(
-            f"the image {recipe.name} does not build: see the last lines below; if it was the "
+            f"the image {recipe.name} does not build, as its last lines say; if it was the "
             f"network, try again with `moonpool image build {recipe.name}`\n{_legible(str(error))}"
         ) from error
     engine.tag(ref, recipe.latest)

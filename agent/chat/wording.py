@@ -30,6 +30,7 @@ def cost_lines(session: RunSession) -> list[str]:
     lines = [
         f"turns          {budget.turns} of {policy.budget.turns}",
         f"input tokens   {used.all_input} of {policy.budget.input_tokens} {cached}",
+        f"output tokens  {used.output_tokens} of {policy.budget.output_tokens}",
     ]
     if policy.budget.usd is not None:
         lines.append(f"dollars        {budget.usd or 0.0:.4f} of {policy.budget.usd:g}")
@@ -37,7 +38,6 @@ def cost_lines(session: RunSession) -> list[str]:
         lines.append(f"dollars        {budget.usd:.4f}; the policy sets no limit")
     return [
         *lines,
-        f"output tokens  {used.output_tokens} of {policy.budget.output_tokens}",
         f"time           {budget.elapsed_s:.0f} s of {policy.limits.time_s:.0f} s of work",
     ]
 

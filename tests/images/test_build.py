@@ -89,7 +89,7 @@ def test_a_recipe_that_does_not_build_says_so_with_its_last_lines(engine: FakeEn
     with pytest.raises(ImageUnusable) as caught:
         ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
     first, *rest = str(caught.value).splitlines()
-    assert first.startswith("the image small does not build: see the last lines below")
+    assert first.startswith("the image small does not build, as its last lines say; if it was")
     assert rest[-1] == "E: why"
     assert "moonpool/small:latest" not in engine.held
 

@@ -67,7 +67,7 @@ def apply(given: Given) -> int:
             )
         data = rest
     if not data:
-        words = f"run {run.id} changed nothing that is not there: there is nothing to apply"
+        words = f"nothing to apply: run {run.id} changed nothing, or all of it is there already"
         _tell(given, run, [words])
         return exit_codes.DONE
     target = _target(run, given)

@@ -41,7 +41,8 @@ def status(given: Given) -> int:
         print(json.dumps({**of_all, "usd": round(tally.usd, 6), "attempts": rows}))
         return exit_codes.DONE
     print(closing_words(tally))
-    print(_worked_on(pid) + (", and is paused" if wanted.paused else ""))
+    if pid is not None or tally.over < tally.total:
+        print(_worked_on(pid) + (", and is paused" if wanted.paused else ""))
     for state in _TELLING:
         found = [one for one in attempts if one.state is state]
         for one in found[:_SHOWN]:

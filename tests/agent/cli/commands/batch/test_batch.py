@@ -46,6 +46,8 @@ def test_tasks_are_done_verified_and_told(batch: Batching) -> None:
     found = json.loads(looked.stdout)
     assert found["process"] is None
     assert [row["state"] for row in found["attempts"]] == ["done"] * 4
+    # Nothing is left to go on with.
+    assert "no process works on it" not in batch.moonpool("batch", "status", "out").stdout
 
 
 @pytest.mark.slow
@@ -101,6 +103,7 @@ def test_interrupted_once_what_runs_exports_and_goes_on_next_time(batch: Batchin
     assert "no further task is begun" in json.dumps(rows)
     assert batch.left() == []
     states = json.loads(batch.moonpool("batch", "status", "out", "--json").stdout)["attempts"]
+    assert "no process works on it: the command" in batch.moonpool("batch", "status", "out").stdout
     assert [row["state"] for row in states] == ["stopped", "waiting"]
 
 
