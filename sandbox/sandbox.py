@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from policies.policy import Policy
 from sandbox.container.commands import SessionCommands
+from sandbox.container.opening import ContainerState
 from sandbox.container.plan import BroughtFiles
 from sandbox.container.seal import KernelPolicy, SealReport
 from sandbox.engine.docker import Engine
@@ -16,12 +17,14 @@ from sandbox.errors import ContainerGone, PatchError, SandboxError, SandboxLost
 from sandbox.export.export import Exporter, Still
 from sandbox.git.manifest import Manifest, ManifestEntry, Trees
 from sandbox.git.store import Store
-from sandbox.opening import opened, reattach
+from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
-from sandbox.opening.reattach import ContainerState, ReattachState
 from sandbox.patch.values import LeftOut, Patch
 from sandbox.tracking import Follower, Mark, Restored, Step
 from sandbox.workspace.source import Workspace
+
+if TYPE_CHECKING:
+    from sandbox.opening.reattach import ReattachState
 
 
 class Sandbox(SessionCommands):
@@ -77,48 +80,16 @@ class Sandbox(SessionCommands):
         )
 
     @classmethod
-    def take_up(
-        cls,
-        remembered: ReattachState,
-        *,
-        workspace: Workspace,
-        policy: Policy,
-        run_id: str,
-        engine: Engine,
-        may_ask: bool = False,
-        kernel_policy: KernelPolicy = KernelPolicy.REQUIRE,
-        brought: BroughtFiles | None = None,
-    ) -> Self:
-        """Go on in a container whose orchestrator ended. Its guest is started again: files are as
-        they were, processes are gone.
-
-        Raises:
-            ContainerGone: it stands no more.
-            ImageUnusable: it was opened by another version.
-            KernelUnsupported, SealBroken, SandboxLost: as for `open`; the container stays.
-        """
-        return cls(
-            reattach.take_up(
-                remembered,
-                workspace=workspace,
-                policy=policy,
-                run_id=run_id,
-                engine=engine,
-                may_ask=may_ask,
-                kernel_policy=kernel_policy,
-                brought=brought,
-            )
-        )
-
-    @classmethod
     def unattended(
-        cls, remembered: ReattachState, *, workspace: Workspace, policy: Policy, engine: Engine
+        cls, remembered: "ReattachState", *, workspace: Workspace, policy: Policy, engine: Engine
     ) -> Self:
         """A container that can be exported and closed, and nothing else: its guest is not asked.
 
         Raises:
             ContainerGone: when it is exported, and stands no more.
         """
+        from sandbox.opening import reattach  # noqa: PLC0415 - after a run was killed only
+
         found = reattach.unattended(remembered, workspace=workspace, policy=policy, engine=engine)
         made = cls(found)
         made._session.stay_down()
@@ -160,7 +131,7 @@ class Sandbox(SessionCommands):
 
     @property
     def container_state(self) -> ContainerState:
-        """What `take_up` must know where this process ends before its time."""
+        """What `reattach.take_up` must know where this process ends before its time."""
         return ContainerState(
             container=self.id,
             prepared_key=self._opened.prepared_key,

@@ -15,8 +15,8 @@ from agent.batch.attempt import ErrorKind
 from agent.errors import RecordError
 from agent.record import outcome as outcomes
 from agent.record.summary import RUNNING, RunSummary
-from agent.review.opinion.values import NoOpinion
 from agent.risk.finding import NOT_APPROVED
+from agent.risk.opinion import NoOpinion
 from agent.verification import NotRun
 from policies.errors import CarryingError, PolicyError
 from policies.frozen import dataclass

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from agent.lifecycle.job import Job, OnProgress
 from images.build import ensure
@@ -10,13 +11,15 @@ from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError, WorkspaceError
-from sandbox.opening import opened, reattach
+from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
-from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 from sandbox.supply import DIRECT, ContainerSupply
 from sandbox.workspace.snapshot import Snapshot
 from sandbox.workspace.source import Workspace
+
+if TYPE_CHECKING:
+    from sandbox.opening.reattach import ReattachState
 
 
 def open_sandbox(job: Job, on_progress: OnProgress) -> Sandbox:
@@ -59,7 +62,7 @@ def opened_for(
 
 
 def open_recorded(
-    job: Job, remembered: ReattachState, base_tree: str, on_progress: OnProgress
+    job: Job, remembered: "ReattachState", base_tree: str, on_progress: OnProgress
 ) -> Sandbox:
     """A fresh container with what a run began with, whatever stands in its workspace today.
 
@@ -124,7 +127,7 @@ def image_for(
     ).image
 
 
-def reopen_sealed(job: Job, remembered: ReattachState, engine: Engine) -> tuple[Sandbox, str]:
+def reopen_sealed(job: Job, remembered: "ReattachState", engine: Engine) -> tuple[Sandbox, str]:
     """The standing container of a run whose orchestrator ended, and why it can only be exported.
 
     The reason is empty where the agent can go on in it.
@@ -133,9 +136,11 @@ def reopen_sealed(job: Job, remembered: ReattachState, engine: Engine) -> tuple[
         ContainerGone: it stands no more.
         EngineUnavailable, SandboxError: it can't be said.
     """
+    from sandbox.opening import reattach  # noqa: PLC0415 - few runs are taken up
+
     reattach.require(engine, remembered.container_state, job.run_id)
     try:
-        box = Sandbox.take_up(
+        taken = reattach.take_up(
             remembered,
             workspace=job.workspace,
             policy=job.policy,
@@ -150,6 +155,6 @@ def reopen_sealed(job: Job, remembered: ReattachState, engine: Engine) -> tuple[
     except SandboxError as error:
         reason = str(error)
     else:
-        return box, ""
+        return Sandbox(taken), ""
     box = Sandbox.unattended(remembered, workspace=job.workspace, policy=job.policy, engine=engine)
     return box, reason

@@ -13,10 +13,10 @@ from pathlib import Path
 from agent.lifecycle.session import RunSession
 from agent.record.applied_patch import AppliedPatch
 from agent.record.events.lifecycle import PatchApplied
-from agent.review.opinion.values import NoOpinion, finding_of
 from agent.risk import gate
 from agent.risk.finding import Finding, ordered
 from agent.risk.inspected_patch import COMPARED
+from agent.risk.opinion import NoOpinion, finding_of
 from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch
 from sandbox.errors import PatchError

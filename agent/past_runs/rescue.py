@@ -25,7 +25,7 @@ from agent.record.outcome import CutShort, Outcome
 from agent.record.reader import read_record
 from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.record.summary import RUNNING, DeliveredPatch, summary_of
-from agent.review.report.html import write_reports
+from agent.review.pages.report import write_reports
 from agent.risk import gate
 from agent.risk.finding import Finding
 from agent.risk.inspected_patch import COMPARED
@@ -34,11 +34,12 @@ from policies.frozen import dataclass
 from policies.loading import load
 from policies.policy import Policy
 from sandbox.cache import write_atomically
+from sandbox.container.opening import ContainerState
 from sandbox.container.seal import SealReport
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_SNAPSHOT, SAMPLE_RUN
 from sandbox.errors import SandboxError
-from sandbox.opening.reattach import ContainerState, ReattachState
+from sandbox.opening.reattach import ReattachState
 from sandbox.prune import Leftover, LeftoverKind
 from sandbox.sandbox import Sandbox
 

@@ -219,7 +219,7 @@ def write_down(record: RunRecord, run: Run, result: RunResult) -> None:
         RecordError: one can't be written.
     """
     # What only the end needs costs no start.
-    from agent.review.report.html import write_reports
+    from agent.review.pages.report import write_reports
 
     record.write_summary(result.document.json_object())
     write_reports(record, result, run.journal.log)

@@ -64,7 +64,7 @@ from agent.record.events.lifecycle import (
     VerificationEnded,
 )
 from agent.record.outcome import Crashed, Finished, Outcome
-from agent.review.opinion.values import in_words as opinion_words
+from agent.risk.opinion import in_words as opinion_words
 from agent.untrusted_text import one_line
 from agent.verification import in_words
 

@@ -5,7 +5,7 @@
         events.jsonl    one JSON object a line, appended
         patch.diff      what to apply (patch.refused.diff where the gate refused it)
         report.html     for a person
-        trajectory.json for the tools of others (`agent.review.report.trajectory`)
+        trajectory.json for the tools of others (`agent.record.trajectory`)
         run.log         for a person, too: `agent.record.run_log`
         baseline/       the old side of the changed files, for a three-way merge
         images/         those that the model was shown, by sha256

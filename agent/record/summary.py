@@ -14,8 +14,8 @@ from agent.record.events.lifecycle import ForkedFrom, OpinionGiven
 from agent.record.events.recorded import FORMAT, RecordedModel
 from agent.record.outcome import CutShort, ExportRefused, Outcome
 from agent.record.run_state import RunState
-from agent.review.opinion.values import NoOpinion, SecondOpinion, finding_of
 from agent.risk.finding import Finding, ordered, risk_by_path
+from agent.risk.opinion import NoOpinion, SecondOpinion, finding_of
 from agent.verification import Failed, NotAsked, NotRun, Verification, Verified
 from policies.frozen import dataclass
 from sandbox.container.seal import SealReport

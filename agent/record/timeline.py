@@ -43,7 +43,7 @@ from agent.record.events.lifecycle import (
     ReviewerCalled,
     WorkspaceRestored,
 )
-from agent.review.opinion.values import in_words as opinion_words
+from agent.risk.opinion import in_words as opinion_words
 from agent.untrusted_text import one_line, visible
 from policies.frozen import dataclass
 

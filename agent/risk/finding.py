@@ -133,7 +133,7 @@ KINDS = {
 }
 
 NOT_APPROVED = "not-approved"
-"""Not found in a patch but said of it (`agent.review.opinion.values`)."""
+"""Not found in a patch but said of it (`agent.risk.opinion`)."""
 
 ALWAYS = frozenset({"max-bytes", "inspection-failed"})
 """These refuse whatever the policy lists."""

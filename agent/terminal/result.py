@@ -15,8 +15,8 @@ from agent.record.run_log import LOG
 from agent.record.runs import RecordedRun
 from agent.record.store import REPORT
 from agent.record.summary import RunSummary
-from agent.review.opinion.values import Concern, NoOpinion, OpinionVerdict, SecondOpinion, in_words
 from agent.risk.finding import NEVER_ACCEPTED, NOT_APPROVED, Finding, Severity
+from agent.risk.opinion import Concern, NoOpinion, OpinionVerdict, SecondOpinion, in_words
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import Failed, NotAsked, NotRun, Verified

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     # Only their names are needed here; the modules bring the engine's SDK.
+    from sandbox.container.opening import ContainerState
     from sandbox.container.plan import BroughtFiles
     from sandbox.container.seal import SealReport
     from sandbox.git.manifest import Manifest, ManifestEntry
-    from sandbox.opening.reattach import ContainerState
     from sandbox.patch.values import LeftOut, Patch
     from sandbox.results import BackgroundStatus, CommandResult, Listing
     from sandbox.tracking import Mark, Restored, Step

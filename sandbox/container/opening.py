@@ -48,6 +48,23 @@ class StartedContainer:
     """The file system's clock when the guest began; what changed later has a later ctime."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerState:
+    """One sandbox, as its record must hold it."""
+
+    container: str
+    prepared_key: str
+    """Names image and guest version together: the guest in there must be the one we speak to."""
+    snapshot_key: str
+    """Names the workspace copy, and with it the manifest that the patch is made against."""
+    since_ns: int
+    """The file system's clock when the guest first began; what changed later has a later ctime."""
+    mounts: tuple[Mount, ...]
+    """The container's own, beside what the policy makes of every container."""
+    volumes: tuple[str, ...]
+    """Names of the volumes below its mounts; to be removed after it."""
+
+
 def start(
     engine: Engine, made: OpeningPlan, *, meanwhile: Callable[[], None] = lambda: None
 ) -> StartedContainer:

@@ -10,7 +10,7 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox import supply
 from sandbox.container import opening, plan
-from sandbox.container.mounts import Mount
+from sandbox.container.opening import ContainerState
 from sandbox.container.plan import BroughtFiles
 from sandbox.container.prepared_image import PreparedImage, recalled
 from sandbox.container.seal import KernelPolicy, SealReport
@@ -20,23 +20,6 @@ from sandbox.opening.opened import OpenedContainer
 from sandbox.patch.values import LeftOut
 from sandbox.workspace.snapshot import Snapshot, recorded
 from sandbox.workspace.source import Workspace, on_host
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerState:
-    """One sandbox, as its record must hold it."""
-
-    container: str
-    prepared_key: str
-    """Names image and guest version together: the guest in there must be the one we speak to."""
-    snapshot_key: str
-    """Names the workspace copy, and with it the manifest that the patch is made against."""
-    since_ns: int
-    """The file system's clock when the guest first began; what changed later has a later ctime."""
-    mounts: tuple[Mount, ...]
-    """The container's own, beside what the policy makes of every container."""
-    volumes: tuple[str, ...]
-    """Names of the volumes below its mounts; to be removed after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +74,16 @@ def take_up(
     kernel_policy: KernelPolicy,
     brought: BroughtFiles | None = None,
 ) -> OpenedContainer:
-    """Start the guest of a standing container again; errors as `Sandbox.take_up`.
+    """Go on in a container whose orchestrator ended. Its guest is started again: files are as they
+    were, processes are gone.
 
     Args:
         brought: what was put in it when it was opened.
+
+    Raises:
+        ContainerGone: it stands no more.
+        ImageUnusable: it was opened by another version.
+        KernelUnsupported, SealBroken, SandboxLost: as for `Sandbox.open`; the container stays.
     """
     known = remembered.container_state
     require(engine, known, run_id)

@@ -16,7 +16,7 @@ from agent.models.pricing import ModelInfo
 from agent.record.events.conversation import TextFormChosen
 from agent.record.outcome import Finished
 from agent.record.timeline import timeline
-from agent.review.report.html import write_reports
+from agent.review.pages.report import write_reports
 from fakes.atif import Trajectory
 from fakes.providers import AT_ONCE
 from fakes.runs import FakeRun

@@ -30,7 +30,7 @@ LOADED = (
     "agent.models.openai.client",
     "agent.models.pricing",
     "agent.models.script",
-    "agent.review.report.html",
+    "agent.review.pages.report",
     "agent.lifecycle.run",
     "agent.lifecycle.open_sandbox",
     "agent.terminal.result",

@@ -15,7 +15,7 @@ from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN
 from agent.preparation.exit_codes import of_outcome
 from agent.record.store import runs_directory
-from agent.review.report.html import write_reports
+from agent.review.pages.report import write_reports
 from fakes.model import Step, ToldModel
 from fakes.runs import FakeRun
 from policies.policy import Policy

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 from agent.tools.sandbox_protocol import OnOutput
+from sandbox.container.opening import ContainerState
 from sandbox.container.plan import BroughtFiles
 from sandbox.container.seal import SealReport
 from sandbox.errors import FileExists, FileMissing, FileWrongType, NotKept, SandboxError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry, Trees, blob_id
 from sandbox.git.store import Store
-from sandbox.opening.reattach import ContainerState
 from sandbox.patch import baseline
 from sandbox.patch.make import make_patch
 from sandbox.patch.values import LeftOut, Patch

@@ -7,7 +7,7 @@ from typing import NoReturn
 from starlette.testclient import TestClient
 
 from agent.review.decide.applying import Operator
-from agent.review.report.html import write_reports
+from agent.review.pages.report import write_reports
 from agent.review.server.app import application
 from agent.review.server.desk import ReviewDesk
 from agent.review.server.session import ReviewSession

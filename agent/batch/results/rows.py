@@ -12,7 +12,7 @@ from agent.batch.task import Task
 from agent.record.runs import run_in
 from agent.record.store import runs_directory
 from agent.record.summary import RunSummary
-from agent.review.opinion.values import NoOpinion, Opinion
+from agent.risk.opinion import NoOpinion, Opinion
 from agent.verification import Failed, Verified
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

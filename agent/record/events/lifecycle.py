@@ -13,12 +13,12 @@ from agent.config.instructions import OperatorInstructions, Skill
 from agent.models.interface import Reply, Usage
 from agent.record.events.recorded import FORMAT, Lossy, RecordedModel
 from agent.record.outcome import Conversation, Outcome
-from agent.review.opinion.values import SecondOpinion
 from agent.risk.finding import Finding
+from agent.risk.opinion import SecondOpinion
 from agent.verification import Verification
 from policies.frozen import dataclass
+from sandbox.container.opening import ContainerState
 from sandbox.container.seal import SealReport
-from sandbox.opening.reattach import ContainerState
 from sandbox.patch.values import Change, LeftOut
 
 

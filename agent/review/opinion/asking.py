@@ -45,7 +45,7 @@ from agent.record.summary import DeliveredPatch
 from agent.review.opinion.form import GIVE_OPINION, TOOL, OpinionArguments, placed, spec
 from agent.review.opinion.material import ReviewCase, ReviewMaterial, material
 from agent.review.opinion.recorder import ReviewRecorder
-from agent.review.opinion.values import NoOpinion, Opinion, SecondOpinion
+from agent.risk.opinion import NoOpinion, Opinion, SecondOpinion
 from agent.tools import registry
 from agent.tools.interface import MalformedError
 from agent.tools.sandbox_protocol import SandboxProtocol

@@ -25,8 +25,8 @@ from agent.record.outcome import (
 from agent.record.run_log import OWN
 from agent.record.summary import DeliveredPatch
 from agent.review.opinion.asking import Reviewer, asked
-from agent.review.opinion.values import NoOpinion, SecondOpinion, finding_of
 from agent.risk.finding import ordered
+from agent.risk.opinion import NoOpinion, SecondOpinion, finding_of
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.frozen import dataclass
 from policies.policy import Policy

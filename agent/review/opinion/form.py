@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agent.models.interface import ToolSpec
-from agent.review.opinion.values import Concern, OpinionVerdict
+from agent.risk.opinion import Concern, OpinionVerdict
 from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import path_text

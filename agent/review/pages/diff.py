@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 
-from agent.review.opinion.values import Concern
 from agent.review.pages.findings import concern_box, concern_boxes, finding_rows
 from agent.review.pages.markup import Markup, escaped, joined, tag
 from agent.review.pages.patch_view import (
@@ -19,6 +18,7 @@ from agent.review.pages.patch_view import (
     LineView,
     side_by_side,
 )
+from agent.risk.opinion import Concern
 from agent.untrusted_text import path_text
 from policies.frozen import dataclass
 from sandbox.git.manifest import SYMLINK

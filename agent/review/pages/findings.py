@@ -7,7 +7,9 @@ nothing in it acts.
 from collections.abc import Callable, Iterable, Iterator
 from typing import assert_never
 
-from agent.review.opinion.values import (
+from agent.review.pages.markup import Markup, joined, tag
+from agent.risk.finding import Finding, Severity
+from agent.risk.opinion import (
     Concern,
     NoOpinion,
     Opinion,
@@ -15,8 +17,6 @@ from agent.review.opinion.values import (
     SecondOpinion,
     in_words,
 )
-from agent.review.pages.markup import Markup, joined, tag
-from agent.risk.finding import Finding, Severity
 from agent.untrusted_text import one_line, path_text, visible
 
 _KINDS = {

@@ -1,21 +1,16 @@
-"""The frame of every page: head, the way between the pages of a run, and what is said on top.
+"""The frame of every page that is served: head, and the way between the pages of a run.
 
-Owns where scripts and style come from. A page that is served names ours by a nonce; the file that
-is written has the style in it, and no script.
+Owns where scripts and style come from: a page names ours by a nonce.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.markup import Markup, document, lines, tag
 from policies.frozen import dataclass
 
-STYLE = Path(__file__).with_name("report.css")
 SCRIPT = Path(__file__).with_name("review.js")
 DECIDE_SCRIPT = Path(__file__).with_name("decide.js")
-_FILE_POLICY = Markup(
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +38,6 @@ class PageLink:
     """A number behind the name."""
 
 
-def written_page(title: str, body: Iterable[Markup]) -> str:
-    """A page that is one file."""
-    head = (
-        tag("meta", http_equiv="Content-Security-Policy", content=_FILE_POLICY),
-        tag("style", Markup(STYLE.read_text("utf-8"))),
-    )
-    return _document(title, head, tag("body", tag("main", *_lines(body))))
-
-
 def served_page(
     frame: ServedFrame, title: str, body: Iterable[Markup], *, links: Sequence[PageLink] = ()
 ) -> str:
@@ -74,11 +60,11 @@ def served_page(
         "body",
         tag("a", "Skip to the content", href="#content", class_="skip"),
         _top(frame, links),
-        tag("main", *_lines(body), id="content", tabindex="-1"),
+        tag("main", *lines(body), id="content", tabindex="-1"),
         tag("p", id="said", role="status"),
         class_="served",
     )
-    return _document(title, head, inside)
+    return document(title, head, inside)
 
 
 def _top(frame: ServedFrame, links: Sequence[PageLink]) -> Markup:
@@ -95,20 +81,3 @@ def _top(frame: ServedFrame, links: Sequence[PageLink]) -> Markup:
     keys = tag("button", "?", type="button", id="keys-button", aria_label="Keys", title="Keys (?)")
     brand = tag("a", "moonpool", href=frame.address("runs"), class_="brand", title="All runs")
     return tag("nav", brand, *shown, keys, class_="top", aria_label="Pages")
-
-
-def _lines(body: Iterable[Markup]) -> Iterable[Markup]:
-    return (joined(part, "\n") for part in body)
-
-
-def _document(title: str, head: Sequence[Markup], body: Markup) -> str:
-    top = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        *head,
-    )
-    return f'<!doctype html>\n<html lang="en">\n{top}\n{body}\n</html>\n'

@@ -6,13 +6,17 @@ for the structure alone; the markup is ours.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.untrusted_text import visible
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
+
+STYLE = Path(__file__).with_name("report.css")
+"""Of every page."""
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
 _VOID = frozenset({"hr", "img", "input", "link", "meta"})
@@ -56,6 +60,25 @@ def joined(*content: str) -> Markup:
 def escaped(text: str) -> str:
     """The text as it may stand between tags, and in an attribute in quotes."""
     return text if isinstance(text, Markup) else text.translate(_ESCAPES)
+
+
+def lines(body: Iterable[Markup]) -> Iterable[Markup]:
+    """Each part on a line of its own."""
+    return (joined(part, "\n") for part in body)
+
+
+def document(title: str, head: Sequence[Markup], body: Markup) -> str:
+    """A whole page: `body` is the element of that name, `head` what stands beside the title."""
+    top = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        *head,
+    )
+    return f'<!doctype html>\n<html lang="en">\n{top}\n{body}\n</html>\n'
 
 
 def rendered(text: str) -> Markup:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from agent.review.opinion.values import Concern, Opinion, SecondOpinion
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding, risk_by_path
+from agent.risk.opinion import Concern, Opinion, SecondOpinion
 from agent.untrusted_text import decode, path_text, visible
 from policies.frozen import dataclass
 from sandbox.errors import PatchError

@@ -11,8 +11,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from agent.errors import RecordError, UsageError
-from agent.review.pages.frame import DECIDE_SCRIPT, SCRIPT, STYLE, served_page
-from agent.review.pages.markup import tag
+from agent.review.pages.frame import DECIDE_SCRIPT, SCRIPT, served_page
+from agent.review.pages.markup import STYLE, tag
 from agent.review.server import (
     routes_decide,
     routes_diff,

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import Overview, overview_parts
-from agent.review.report.html import hiding, last_words
+from agent.review.pages.report import hiding, last_words
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import answer, frame_of, opened
 from agent.untrusted_text import visible

@@ -17,8 +17,8 @@ from agent.record.events.kinds import Recorded, decode
 from agent.record.store import EVENTS, is_held
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import alarms, header
+from agent.review.pages.report import hiding
 from agent.review.pages.steps import StepRows, step_rows
-from agent.review.report.html import hiding
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import answer, frame_of, opened
 from agent.review.server.routes_run import problems

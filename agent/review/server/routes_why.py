@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.past_runs.blame import Blame, TracedFile
+from agent.review.pages.report import hiding
 from agent.review.pages.why import CallStory, WrittenLines, call_page, why_line
-from agent.review.report.html import hiding
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import answer, fragment, frame_of, opened
 from agent.review.server.routes_diff import entry_of

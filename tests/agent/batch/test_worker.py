@@ -150,7 +150,7 @@ def test_a_defect_of_ours_is_a_value_too(worker: AWorker, monkeypatch: pytest.Mo
     def broken(*_: object) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("agent.review.report.html.write_reports", broken)
+    monkeypatch.setattr("agent.review.pages.report.write_reports", broken)
     end = worker.perform(worker.order(DONE))
     assert end.failure is not None
     assert (end.result.error_kind, end.failure.again) == ("environment", True)

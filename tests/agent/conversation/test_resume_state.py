@@ -33,7 +33,7 @@ from fakes.model import ToldModel, call, calls, say
 from fakes.records import lines_from, rows_of, run_started
 from policies.policy import Policy
 from sandbox.container.mounts import HeldVolume, Overlay, Scratch
-from sandbox.opening.reattach import ContainerState
+from sandbox.container.opening import ContainerState
 
 MOUNTS = (
     Scratch(target="/tmp", size_bytes=1),

@@ -13,7 +13,7 @@ from agent.past_runs.policy_usage import policy_usage
 from agent.record.events.conversation import ModelReplied
 from agent.record.events.kinds import served_in_words
 from agent.record.runs import RecordedRun
-from agent.review.report.html import render
+from agent.review.pages.report import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import PlainScreen

@@ -6,7 +6,7 @@ from agent.past_runs.fork import fork
 from agent.past_runs.fork_points import END, at
 from agent.record.events.lifecycle import OpinionGiven, ReviewStarted
 from agent.record.run_state import fold
-from agent.review.opinion.values import NoOpinion
+from agent.risk.opinion import NoOpinion
 from fakes.model import ToldModel, say
 from fakes.records import lines_from, rows_of
 from fakes.runs import FakeRun

@@ -13,7 +13,7 @@ from agent.record.events.conversation import CallEnded, CallRefused, CallStarted
 from agent.record.outcome import LimitReached, RunLimit
 from agent.record.runs import RecordedRun
 from agent.record.store import EVENTS
-from agent.review.report.html import render
+from agent.review.pages.report import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import PlainScreen

@@ -13,11 +13,13 @@ from fakes.service import PORT, READY, serving, tell, told
 from policies.kernel.image import Inventory
 from policies.policy import Policy
 from sandbox.container import services
+from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
 from sandbox.errors import KernelUnsupported, SandboxLost, ServiceFailed
 from sandbox.guest.protocol import Done
 from sandbox.guest.service_protocol import ServiceStarted
+from sandbox.opening import reattach
 from sandbox.opening.reattach import ReattachState
 from sandbox.sandbox import Sandbox
 
@@ -72,8 +74,16 @@ def test_it_is_there_again_where_another_process_takes_the_container_up(
     box = open_box(policy, run_id=run)
     box.write_file("kept", b"x")
     remembered = ReattachState(container_state=box.container_state, left_out=(), seal=box.seal)
-    taken = Sandbox.take_up(
-        remembered, workspace=workspace, policy=policy, run_id=run, engine=engine
+    taken = Sandbox(
+        reattach.take_up(
+            remembered,
+            workspace=workspace,
+            policy=policy,
+            run_id=run,
+            engine=engine,
+            may_ask=False,
+            kernel_policy=KernelPolicy.REQUIRE,
+        )
     )
     assert tell(taken, "6 * 7") == "42"
     assert taken.read_file("kept") == b"x"

@@ -16,7 +16,7 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import BudgetUsed, Event, spending_in_words, tokens_in_words
 from agent.record.runs import RecordedRun
-from agent.review.report.html import render
+from agent.review.pages.report import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
 from agent.terminal.screen import PlainScreen

@@ -22,9 +22,9 @@ from agent.record.events.lifecycle import (
 )
 from agent.record.outcome import ExportRefused, Finished, Interrupted, LimitReached, NotVerified
 from agent.record.summary import RunResult
+from agent.record.trajectory import trajectory
 from agent.review.opinion.asking import Reviewer
-from agent.review.opinion.values import Concern, NoOpinion, Opinion, OpinionVerdict
-from agent.review.report.trajectory import trajectory
+from agent.risk.opinion import Concern, NoOpinion, Opinion, OpinionVerdict
 from fakes.box import TmpBox
 from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, calls, say

@@ -12,7 +12,7 @@ import pytest
 from agent.models.interface import Reply, Request, StopReason, UserMessage
 from agent.preparation import exit_codes
 from agent.record.events.lifecycle import ReviewStarted
-from agent.review.opinion.values import Opinion, OpinionVerdict
+from agent.risk.opinion import Opinion, OpinionVerdict
 from fakes.model import call, calls, say
 from fakes.second_opinions import ReviewedRun, opinion
 from policies.loading import load

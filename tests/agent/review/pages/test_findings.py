@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.models.interface import Reply
-from agent.review.report.html import render
+from agent.review.pages.report import render
 from agent.review.server.routes_diff import LAYOUT_COOKIE
 from fakes.model import ToldModel, call, say
 from fakes.reviews import FakeReview, recorded

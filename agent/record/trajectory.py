@@ -39,7 +39,7 @@ from agent.record.events.recorded import plain
 from agent.record.outcome import Finished, name_of
 from agent.record.store import EVENTS, IMAGES
 from agent.record.summary import RunSummary
-from agent.review.opinion.values import in_words as opinion_words
+from agent.risk.opinion import in_words as opinion_words
 from agent.verification import NotAsked
 
 VERSION = "ATIF-v1.8"

@@ -12,16 +12,18 @@ from agent.record.events.kinds import Event, Recorded
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
 from agent.record.timeline import RowKind, timeline
+from agent.record.trajectory import recorded_times, trajectory
 from agent.review.pages.diff import file_card
-from agent.review.pages.frame import written_page
-from agent.review.pages.markup import Markup, tag
+from agent.review.pages.markup import STYLE, Markup, document, lines, tag
 from agent.review.pages.overview import Overview, overview_parts
 from agent.review.pages.patch_view import FileEntry, entries, file_view, shortened_view
 from agent.review.pages.steps import ReportRow, StepRows, step_rows
-from agent.review.report.trajectory import recorded_times, trajectory
 from agent.risk.credentials import SecretMask
 from agent.risk.finding import Finding
 
+_POLICY = Markup(
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
 _DIFF_LINES = 20_000
 _SPARE_BYTES = 512 << 10
 """What the markup of a patch may take beside 1.5 times its own bytes."""
@@ -56,7 +58,12 @@ def render(result: RunResult, log: Sequence[Event]) -> str:
         return f"#part-{shown[path]}" if path in shown else ""
 
     content = Overview(summary=summary, last_words=last_words(log), hide=hide, part_address=address)
-    return written_page(f"Moonpool run {summary.run_id}", _parts(content, files, data, log))
+    head = (
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("style", Markup(STYLE.read_text("utf-8"))),
+    )
+    main = tag("main", *lines(_parts(content, files, data, log)))
+    return document(f"Moonpool run {summary.run_id}", head, tag("body", main))
 
 
 def _parts(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.review.report.html import render
+from agent.review.pages.report import render
 from fakes.box import SEAL, TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun

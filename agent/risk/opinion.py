@@ -1,7 +1,7 @@
 """What a second opinion is, as values, and what the export gate makes of it.
 
 Owns what counts as approved: an opinion that says so, and nothing else. Refuses to know how one is
-had (`agent.review.opinion.reviewing`). Every text in it is a model's, which read a stranger's
+had (`agent.review.opinion.asking`). Every text in it is a model's, which read a stranger's
 patch: it is not yet made visible.
 """
 

@@ -25,8 +25,8 @@ from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import Forked
 from agent.record.events.recorded import Lossy
 from agent.record.summary import RunResult
-from agent.review.report.html import write_reports
-from agent.review.report.trajectory import recorded_times, trajectory
+from agent.record.trajectory import recorded_times, trajectory
+from agent.review.pages.report import write_reports
 from fakes.atif import Trajectory
 from fakes.model import Step, ToldModel, call, calls, say
 from fakes.runs import FakeRun
