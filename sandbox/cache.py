@@ -13,8 +13,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from sandbox.errors import SandboxError
 
 _SEALED = b"moonpool 1\n"
@@ -44,8 +42,10 @@ def write_pieces_atomically(path: Path, data: Iterable[bytes]) -> None:
 
 
 def cache_directory() -> Path:
-    """The user's cache directory for Moonpool (not created)."""
-    return Path(platformdirs.user_cache_dir("moonpool"))
+    """The user's cache directory for Moonpool (not created), by the XDG Base Directory
+    Specification: a relative path in the variable counts for none."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(given if os.path.isabs(given) else os.path.expanduser("~/.cache"), "moonpool")
 
 
 def keep(path: Path, data: bytes) -> None:

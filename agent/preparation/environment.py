@@ -5,8 +5,6 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import platformdirs
-
 from agent.errors import UsageError
 
 _SECRET_NAMES = (
@@ -30,7 +28,7 @@ def home() -> Path:
     Raises:
         UsageError: it is relative.
     """
-    return _named_by("MOONPOOL_HOME") or Path(platformdirs.user_state_path("moonpool"))
+    return _named_by("MOONPOOL_HOME") or _own_directory("XDG_STATE_HOME", ".local/state")
 
 
 def _named_by(variable: str) -> Path | None:
@@ -69,24 +67,36 @@ def user() -> str:
         return str(os.getuid())
 
 
+def _own_directory(variable: str, default: str) -> Path:
+    """Ours in one of the user's, by the XDG Base Directory Specification: a relative path in the
+    variable counts for none, `default` is relative to the home directory."""
+    given = os.environ.get(variable, "")
+    return Path(given if os.path.isabs(given) else os.path.expanduser(f"~/{default}"), "moonpool")
+
+
+def _configuration_directory() -> Path:
+    return _own_directory("XDG_CONFIG_HOME", ".config")
+
+
+def cache_directory() -> Path:
+    """What can be made again: `sandbox.cache.cache_directory`, of which a completion loads
+    nothing."""
+    return _own_directory("XDG_CACHE_HOME", ".cache")
+
+
 def policy_directory() -> Path:
     """Where an operator keeps policies of their own, by name."""
-    return Path(platformdirs.user_config_path("moonpool")) / "policies"
+    return _configuration_directory() / "policies"
 
 
 def skill_directory() -> Path:
     """Where an operator keeps skills for every run."""
-    return Path(platformdirs.user_config_path("moonpool")) / "skills"
-
-
-def cache_directory() -> Path:
-    """What can be made again."""
-    return Path(platformdirs.user_cache_path("moonpool"))
+    return _configuration_directory() / "skills"
 
 
 def ceiling_file() -> Path:
     """The operator's ceiling over every policy, where there is one."""
-    return Path(platformdirs.user_config_path("moonpool")) / "ceiling.yaml"
+    return _configuration_directory() / "ceiling.yaml"
 
 
 def configuration_file() -> tuple[Path, bool]:
@@ -98,12 +108,12 @@ def configuration_file() -> tuple[Path, bool]:
     given = _named_by("MOONPOOL_CONFIG")
     if given is not None:
         return given, True
-    return Path(platformdirs.user_config_path("moonpool")) / "config.yaml", False
+    return _configuration_directory() / "config.yaml", False
 
 
 def deciding_directories() -> tuple[Path, ...]:
     """What stands in them decides over runs to come: no run may write there."""
-    return Path(platformdirs.user_config_path("moonpool")), cache_directory()
+    return _configuration_directory(), cache_directory()
 
 
 def stands(path: Path) -> bool:

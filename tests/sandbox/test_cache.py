@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.preparation import environment
 from sandbox import cache
 
 VALUES: list[tuple[object, ...]] = [(1, b"two"), ((b"path", 3, "text"), None), ()]
@@ -24,3 +25,16 @@ def test_what_was_torn_or_touched_is_not_read(tmp_path: Path, share: float) -> N
         file.write_bytes(data)
         with pytest.raises(ValueError, match="not whole"):
             list(cache.unsealed(file))
+
+
+def test_a_directory_of_the_users_is_the_one_that_is_named_absolutely_or_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("", "relative/cache", "~/cache"):
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert cache.cache_directory() == tmp_path / ".cache/moonpool"
+        assert environment.cache_directory() == cache.cache_directory()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert cache.cache_directory() == Path("/elsewhere/moonpool")
+    assert environment.cache_directory() == cache.cache_directory()

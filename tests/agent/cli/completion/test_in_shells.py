@@ -96,7 +96,7 @@ def test_a_program_of_the_current_folder_is_never_asked(moonpool: Shell) -> None
     trap = moonpool.directory / "moonpool"
     trap.write_text("#!/bin/sh\ntouch canary\necho; echo; echo owned\n")
     trap.chmod(0o755)
-    for name in ("json", "shlex", "platformdirs"):
+    for name in ("json", "shlex", "tempfile"):
         (moonpool.directory / f"{name}.py").write_text("open('canary', 'w')\n")
     moonpool.environ["PATH"] = f".:{moonpool.environ['PATH']}"
     moonpool.environ["PYTHONPATH"] = f"{moonpool.environ['PYTHONPATH']}:"
