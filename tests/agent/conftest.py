@@ -6,13 +6,12 @@ import pytest
 
 from fakes.box import TmpBox
 from fakes.conversation import FakeConversation
-from policies.loading import load
 from policies.policy import Policy
 
 
-@pytest.fixture
-def policy() -> Policy:
-    return load("default")
+@pytest.fixture(scope="session")
+def policy(default_policy: Policy) -> Policy:
+    return default_policy
 
 
 @pytest.fixture
