@@ -207,7 +207,7 @@ class StdioTransport:
             message = jsonrpc_message_adapter.validate_json(frame, by_name=False)
         except ValidationError as error:
             if any(problem["type"] == "json_invalid" for problem in error.errors()):
-                return None, _error(None, PARSE_ERROR, "this is no JSON")
+                return None, _unread(frame)
             return None, _error(None, INVALID_REQUEST, "this is no message of JSON-RPC 2.0")
         if isinstance(message, JSONRPCRequest):
             return self._admitted(message)
@@ -246,6 +246,16 @@ def _line(message: JSONRPCMessage) -> bytes:
     except PydanticSerializationError:  # the name of a folder on the host may be no text
         data = message.model_dump(by_alias=True, exclude_unset=True)
         return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _unread(frame: bytes) -> JSONRPCError:
+    """The answer to what is no JSON; by the id that waits where it is all but that."""
+    with suppress(ValueError, RecursionError, KeyError, TypeError):
+        request = json.loads(frame)["id"]
+        if type(request) in {int, str}:
+            words = "half of a surrogate pair is no text, and NaN no number: leave it out"
+            return _error(request, INVALID_REQUEST, words)
+    return _error(None, PARSE_ERROR, "this is no JSON")
 
 
 def _error(request: RequestId | None, code: int, words: str) -> JSONRPCError:

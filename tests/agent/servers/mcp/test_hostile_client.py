@@ -70,6 +70,20 @@ def test_what_is_no_message_is_answered_and_ends_nothing(
     assert client.answer(client.request("tools/list"))["result"]["tools"]
 
 
+def test_a_call_with_half_a_character_is_answered_by_its_id(connect: Connect) -> None:
+    # As JavaScript writes a text that was cut within an emoji; nobody is to wait for ever.
+    client = connect()
+    client.write(
+        b'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"n": "\xc3\xa9\\ud83d"}}\n'
+    )
+    answer = client.frame()
+    assert (answer["id"], answer["error"]["code"]) == (7, -32600)
+    assert "half of a surrogate pair" in answer["error"]["message"]
+    client.write(b'{"jsonrpc": "2.0", "id": "\\ud83d", "method": "tools/list"}\n')
+    assert client.frame()["error"]["code"] in {-32600, -32700}
+    assert client.answer(client.request("tools/list"))["result"]["tools"]
+
+
 def test_a_frame_without_end_is_not_kept_in_memory(connect: Connect) -> None:
     client = connect()
     for _ in range(3 * stdio.LARGEST_FRAME >> 20):
