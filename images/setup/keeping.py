@@ -79,8 +79,7 @@ def keep(
     replaceable = as_root or foreign
     if not foreign and engine.stands(container, f"/{GUEST_DIRECTORY}"):
         raise SetupFailed(f"set-up wrote to /{GUEST_DIRECTORY}, which is Moonpool's own: not kept")
-    began = str(engine.inspect(container)["State"]["StartedAt"])
-    since_ns = int((datetime.fromisoformat(f"{began[:19]}+00:00").timestamp() - 1) * 1e9)
+    since_ns = _since_ns(engine.inspect(container)["State"])
     draft = f"{REPOSITORY}:{DRAFT}{ref.rpartition(':')[2]}-{os.urandom(8).hex()}"
     engine.commit(container, ref=draft, labels={LABEL_SETUP: "", LABEL_ATTEMPT: ""})
     if not replaceable:
@@ -93,7 +92,9 @@ def keep(
         spec = _spec(draft, job.BROUGHT_PYTHON if replaceable else job.PYTHON)
         sweeper = job.create(engine, spec, keeps_workspace=True)
         try:
-            swept = _sweep(engine, sweeper, spec, since_ns, known, inputs=inputs)
+            swept = _sweep(
+                engine, sweeper, spec, known, inputs=inputs, since_ns=since_ns, whole=foreign
+            )
             _require_no_secret(engine, draft, swept, known)
             if swept.unseen:
                 raise SetupFailed(
@@ -114,6 +115,12 @@ def keep(
             engine.remove(sweeper)
     finally:
         engine.remove_image(draft)
+
+
+def _since_ns(state: Mapping[str, object]) -> int:
+    """A time before anything that a container did, whichever way the clock was set meanwhile."""
+    ends = (f"{str(state[name])[:19]}+00:00" for name in ("StartedAt", "FinishedAt"))
+    return int((min(map(datetime.fromisoformat, ends)).timestamp() - 1) * 1e9)
 
 
 def _replaced(engine: Engine, container: str, swept: SweptLayer) -> list[str]:
@@ -149,11 +156,13 @@ def _sweep(
     engine: Engine,
     sweeper: str,
     spec: ContainerSpec,
-    since_ns: int,
     known: Mapping[str, str],
     *,
     inputs: Sequence[bytes],
+    since_ns: int,
+    whole: bool,
 ) -> SweptLayer:
+    """`whole`: what a recipe of ours left gives no rights, and is not looked at again."""
     needles = sorted({form for value in known.values() for form in secrets.forms(value)})
     output = bytearray()
     ended = job.run(
@@ -161,6 +170,7 @@ def _sweep(
         source=job.source("sweep"),
         told=lambda: {
             "since_ns": since_ns,
+            "whole": whole,
             "needles": [base64.b64encode(form).decode() for form in needles],
             "environment": ENVIRONMENT,
             "inputs": [base64.b64encode(path).decode() for path in inputs],

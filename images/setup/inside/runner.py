@@ -9,12 +9,12 @@ place of the command that failed. It is on the hostile side: nothing rests on wh
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import glob
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -41,11 +41,17 @@ def _say(line: str) -> None:
 
 
 def _relay(source: str, path: str) -> None:
+    """Listens at once and works a moment later: the first command waits for neither."""
+    listening = socket.create_server(("127.0.0.1", _PORT))
+    threading.Thread(target=_hand_on, args=(listening, source, path), daemon=True).start()
+
+
+def _hand_on(listening: socket.socket, source: str, path: str) -> None:
+    import asyncio  # noqa: PLC0415 - beside the first command
+
     names: dict[str, object] = {"__name__": "relay"}
     exec(compile(source, "relay", "exec"), names)  # noqa: S102 - our own text
     handler = names["connection_handler"]
-    ready = threading.Event()
-
     until = time.monotonic() + _PROXY_STARTS_S
 
     async def connect() -> object:
@@ -54,14 +60,10 @@ def _relay(source: str, path: str) -> None:
         return await asyncio.open_unix_connection(path)
 
     async def serve() -> None:
-        server = await asyncio.start_server(handler(connect), "127.0.0.1", _PORT)  # type: ignore[operator]
-        ready.set()
-        async with server:
-            await server.serve_forever()
+        server = await asyncio.start_server(handler(connect), sock=listening)  # type: ignore[operator]
+        await server.serve_forever()
 
-    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
-    if not ready.wait(10):
-        raise SystemExit("the relay to the proxy does not start")
+    asyncio.run(serve())
 
 
 def _trusted_bundle(scratch: str, authorities: str) -> str:

@@ -1,12 +1,13 @@
 """Looks at what a set-up left, in a container of its own, as root and with nothing to reach.
 
-Reads one line of JSON from standard input: ``since_ns``, ``needles`` (texts in base64), ``inputs``
-(paths in the workspace, which brings them itself, likewise), ``brought`` (a directory of ours, gone
-at the end), ``environment``. Gives the workspace to the agent, and takes away what gives rights
-(setuid, setgid, a way to write for all) and what is no file (devices, sockets, pipes). Writes one
-line of JSON: ``found`` (files with a needle), ``changed`` (programs and what they load that is new
-or other), ``unseen`` (what it could not look into), and whether the folder ``environment`` holds
-programs, and the workspace anything (``left``).
+Reads one line of JSON from standard input: ``since_ns``, ``whole`` (whether it looks below folders
+that are older too), ``needles`` (texts in base64), ``inputs`` (paths in the workspace, which brings
+them itself, likewise), ``brought`` (a directory of ours, gone at the end), ``environment``. Gives
+the workspace to the agent, and takes away what gives rights (setuid, setgid, a way to write for
+all) and what is no file (devices, sockets, pipes). Writes one line of JSON: ``found`` (files with a
+needle), ``changed`` (programs and what they load that is new or other), ``unseen`` (what it could
+not look into), and whether the folder ``environment`` holds programs, and the workspace anything
+(``left``).
 """
 
 from __future__ import annotations
@@ -53,11 +54,15 @@ def _holds(path: str, needles: list[bytes]) -> bool:
 
 
 class Sweep:
-    """One look at everything."""
+    """One look at everything, or at all that is new.
 
-    def __init__(self, since_ns: int, needles: list[bytes]) -> None:
+    A layer holds every folder above what it changes, so an older folder has nothing new below it.
+    """
+
+    def __init__(self, since_ns: int, needles: list[bytes], *, whole: bool) -> None:
         self._since_ns = since_ns
         self._needles = needles
+        self._whole = whole
         self.rows: dict[str, list[str]] = {"found": [], "changed": [], "unseen": []}
 
     def everything(self) -> None:
@@ -99,7 +104,8 @@ class Sweep:
         if rights and path != "/tmp":
             os.chmod(path, stat.S_IMODE(info.st_mode) & ~_RIGHTS & 0o777)
         if kind == stat.S_IFDIR:
-            return path not in _SKIPPED
+            new = self._whole or info.st_ctime_ns >= self._since_ns
+            return new and path not in _SKIPPED
         if info.st_ctime_ns >= self._since_ns:
             if path.startswith(_PROGRAMS):
                 self.rows["changed"].append(path)
@@ -138,7 +144,8 @@ def _clear(inputs: list[bytes]) -> bool:
 def main() -> None:
     said = json.loads(sys.stdin.buffer.readline())
     left = _clear([base64.b64decode(path) for path in said["inputs"]])
-    sweep = Sweep(said["since_ns"], [base64.b64decode(text) for text in said["needles"]])
+    needles = [base64.b64decode(text) for text in said["needles"]]
+    sweep = Sweep(said["since_ns"], needles, whole=said["whole"])
     sweep.everything()
     shown: dict[str, object] = {
         name: [os.fsencode(path).decode("utf-8", "replace") for path in paths[:_MENTIONED]]
