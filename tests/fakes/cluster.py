@@ -4,12 +4,13 @@ import asyncio
 import pickle
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 
 from agent.batch.engines.cluster.boxes import CargoBoxes
 from agent.batch.engines.cluster.desk import BatchDesk
 from agent.batch.engines.cluster.engine import MachineLost
+from agent.batch.engines.cluster.link import DeskListener
 from agent.batch.engines.cluster.node import (
     BatchPlace,
     RemoteEnd,
@@ -42,13 +43,19 @@ class ThreadDesk:
             raise RecordError("the desk is gone")
         crossed = pickle.loads(pickle.dumps(values))
         work = getattr(self.desk, method)(*crossed)
-        future: Future[object] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            future: Future[object] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # between two looks at `gone`
+            work.close()
+            raise RecordError("the desk is gone") from error
         while True:
             try:
                 got = future.result(0.02 if until is not None else None)
             except TimeoutError:
                 if until is not None and until():
                     return None
+            except CancelledError as error:
+                raise RecordError("the desk is gone") from error
             else:
                 return pickle.loads(pickle.dumps(got))
 
@@ -57,6 +64,8 @@ class ThreadDesk:
             self.ask(method, *values)
 
     def close(self) -> None:
+        self.gone = True
+
         async def end() -> None:
             waiting = asyncio.all_tasks() - {asyncio.current_task()}
             for task in waiting:
@@ -94,6 +103,7 @@ class ThreadCluster:
         self.store = store
         self.place = place
         self.boxes = CargoBoxes(place.settings.environ())
+        self.listener = DeskListener(desk)
         self.lost_after: list[Callable[[RemoteOrder], None]] = []
         """Each loses one process, once it has done this."""
         self.sent: list[tuple[RemoteOrder, str]] = []
@@ -109,19 +119,22 @@ class ThreadCluster:
                 self.lost_after.pop(0)(crossed)
                 future.set_exception(MachineLost("its process is gone"))
                 return
-            got = attempt(crossed, self.desk, self.store, self.boxes, node="machine")
-            future.set_result(pickle.loads(pickle.dumps(got)))
+            future.set_result(pickle.loads(pickle.dumps(self.attempt(crossed))))
 
         threading.Thread(target=work, daemon=True).start()
         return future
+
+    def attempt(self, remote: RemoteOrder) -> RemoteEnd:
+        """In the one process."""
+        return attempt(remote, self.desk, self.store, self.listener, self.boxes, node="machine")
 
     def end(self, run_id: str) -> None:
         self.ended.append(run_id)
 
     def holders(
-        self, place: BatchPlace, runs: tuple[str, ...]
+        self, place: BatchPlace, runs: tuple[str, ...], *, alone: bool
     ) -> Mapping[str, tuple[str, BudgetSpent]]:
-        return {run: ("machine", spent) for run, spent in held_runs(place, runs)}
+        return {run: ("machine", spent) for run, spent in held_runs(place, runs, alone=alone)}
 
     def sweep(self, place: BatchPlace, runs: tuple[str, ...]) -> tuple[str, ...]:
         sweep(place, runs)

@@ -119,7 +119,8 @@ class RayMachines:
             configuration=plan.configuration,
         )
         cluster = ray_cluster.RayCluster()
-        held = cluster.holders(place, tuple(sorted(interrupted))) if interrupted else {}
+        begun = tuple(sorted(interrupted))
+        held = cluster.holders(place, begun, alone=True) if begun else {}
         there, used = used_by(spent for _, spent in held.values()), budget.spent
         used = BatchUsed(usd=used.usd + there.usd, tokens=used.tokens + there.tokens)
         return ClusterEngine(

@@ -38,11 +38,17 @@ _SHORTEST_BEAT_S = 1.0
 class RunProgress:
     """What a run is at."""
 
-    node: str
-    """The cluster's name of the machine."""
     turn: int
     doing: str
     usd: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A signal's name that a run is told."""
+
+    run: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +71,17 @@ class BatchDesk:
         self._payers = _WaitingLine()
         self._rates: dict[str, tuple[RateWindow, _WaitingLine]] = {}
         self._admitted: dict[tuple[str, int], Ticket] = {}
-        self._told: dict[str, list[str]] = {}
+        self._told: list[Told] = []
+        self._telling = asyncio.Event()
+        """Of those who wait to be told more: each time another one."""
         self._progress: dict[str, RunProgress] = {}
         self._news: dict[str, RunProgress] = {}
         self._parcels: dict[str, object] = {}
         self._wanted: list[str] = []
         self._asked: set[str] = set()
         self._lacking = asyncio.Event()
-        self._bells: dict[str, asyncio.Event] = {}
+        self._arrived: dict[str, asyncio.Event] = {}
+        """By image that is waited for."""
 
     # -- money -----------------------------------------------------------------------------
 
@@ -154,35 +163,29 @@ class BatchDesk:
 
     # -- runs ------------------------------------------------------------------------------
 
-    async def begun(self, run: str, progress: RunProgress) -> None:
-        """Tell where a run is, and what it is at."""
-        if self._progress.get(run) != progress:
-            self._progress[run] = self._news[run] = progress
-
-    async def beat(self, run: str, progress: RunProgress, heard: int) -> tuple[str, ...]:
-        """Tell what a run is at, and wait a while for what is to be told to it.
+    async def beat(self, progress: dict[str, RunProgress], heard: int) -> tuple[Told, ...]:
+        """Tell what a process's runs are at, and wait a while for what runs are to be told.
 
         Gives that, from the `heard`-th on. The more runs there are, the longer each waits.
         """
-        await self.begun(run, progress)
-        if len(self._told.get(run, ())) <= heard:
-            bell = self._bells.setdefault(run, asyncio.Event())
-            bell.clear()
+        for run, now in progress.items():
+            if self._progress.get(run) != now:
+                self._progress[run] = self._news[run] = now
+        if len(self._told) <= heard:
+            pause_s = max(_SHORTEST_BEAT_S, len(self._progress) / _BEATS_A_SECOND)
             with suppress(TimeoutError):
-                pause_s = max(_SHORTEST_BEAT_S, len(self._progress) / _BEATS_A_SECOND)
-                await asyncio.wait_for(bell.wait(), pause_s)
-        return tuple(self._told.get(run, ())[heard:])
+                await asyncio.wait_for(self._telling.wait(), pause_s)
+        return tuple(self._told[heard:])
+
+    async def told(self) -> tuple[Told, ...]:
+        """All that runs were told so far."""
+        return tuple(self._told)
 
     async def tell(self, run: str, name: str) -> None:
         """Have a run told a signal's name, now or when it begins."""
-        self._told.setdefault(run, []).append(name)
-        if run in self._bells:
-            self._bells[run].set()
-
-    async def place_of(self, run: str) -> str:
-        """The machine that a run was last heard from; empty where it was not."""
-        known = self._progress.get(run)
-        return "" if known is None else known.node
+        self._told.append(Told(run=run, name=name))
+        self._telling.set()
+        self._telling = asyncio.Event()
 
     async def forget(self, run: str) -> BatchUsed:
         """A run is over, however: what it left open is closed. Gives what it was billed.
@@ -191,10 +194,8 @@ class BatchDesk:
         """
         for line in self._lines():
             line.forget(run)
-        if run in self._bells:
-            self._bells[run].set()  # nothing more is told to who waits
         await self._close(lambda holder: holder[0] == run, billed=True)
-        for known in (self._progress, self._news, self._told, self._bells):
+        for known in (self._progress, self._news):
             known.pop(run, None)
         return self._spent.pop(run, BatchUsed())
 
@@ -208,8 +209,7 @@ class BatchDesk:
             self._wanted.append(name)
             self._lacking.set()
         while name not in self._parcels:
-            bell = self._bells.setdefault(f"image {name}", asyncio.Event())
-            await bell.wait()
+            await self._arrived.setdefault(name, asyncio.Event()).wait()
         got = self._parcels[name]
         if isinstance(got, str):
             self._asked.discard(name)
@@ -221,7 +221,7 @@ class BatchDesk:
         Why it can't be had, a text, is for those who wait: who asks later asks again.
         """
         self._parcels[name] = what
-        if (bell := self._bells.pop(f"image {name}", None)) is not None:
+        if (bell := self._arrived.pop(name, None)) is not None:
             bell.set()
 
     async def news(self, over: tuple[str, ...]) -> DeskNews:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, cast
 
 from agent.batch.board import Board
 from agent.batch.engines.cluster.cargo import PieceStore
@@ -60,10 +60,10 @@ class Cluster(Protocol):
         """End the process of a run, whatever it does."""
 
     def holders(
-        self, place: BatchPlace, runs: tuple[str, ...]
+        self, place: BatchPlace, runs: tuple[str, ...], *, alone: bool
     ) -> Mapping[str, tuple[str, BudgetSpent]]:
         """The machine on which each of the runs was begun, as far as one says so, and what it has
-        used."""
+        used. `alone`: see `held_runs`."""
 
     def sweep(self, place: BatchPlace, runs: tuple[str, ...]) -> tuple[str, ...]:
         """Have every machine forget runs that are at home; gives which did not answer."""
@@ -238,17 +238,17 @@ class ClusterEngine:
             if came.run is not None:
                 write_tree(came.run, runs_directory(order.directory) / order.run_id)
                 self._home.append(order.run_id)
-            self._report(order, came.end, report)
+            end = came.end
         except MachineLost as lost:
-            node = self._asked("place_of", order.run_id)
-            if again and isinstance(node, str) and node:
+            node = self._holder(order.run_id) if again else ""
+            if node:
                 taken_up = replace(remote, order=replace(remote.order, take_up=True))
                 self._start(order, taken_up, node, report, again=False)
                 return
-            gone = SandboxLost(f"{lost}: what it had done there is lost")
-            self._report(order, not_done(order, gone), report)
+            end = not_done(order, SandboxLost(f"{lost}: what it had done there is lost"))
         except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
-            self._report(order, not_done(order, error), report)
+            end = not_done(order, error)
+        self._report(order, end, report)
 
     def _report(self, order: AttemptOrder, end: AttemptEnd, report: Report) -> None:
         with self._lock:
@@ -257,8 +257,8 @@ class ClusterEngine:
         if end.result.turns:
             self._over.append(order.run_id)
         else:
-            billed = self._asked("forget", order.run_id)
-            if isinstance(billed, BatchUsed) and billed.tokens:
+            billed = self._forgotten(order.run_id)
+            if billed.tokens:
                 # Its record is lost, and its bill is not.
                 lost = {"usd": billed.usd, "input_tokens": billed.tokens}
                 end = replace(end, result=end.result.replaced(lost))
@@ -267,13 +267,21 @@ class ClusterEngine:
             end = replace(end, failure=OF_BATCH, result=end.result.replaced(said))
         report(order, end)
 
-    def _asked(self, method: str, run_id: str) -> object:
-        """What the desk says; None where it is gone: its process may end as any other."""
+    def _holder(self, run_id: str) -> str:
+        """The machine on which a run was begun; empty where none says so, or nothing is gone on
+        with."""
+        if self._desk_is_gone:
+            return ""
+        held = self._cluster.holders(self._place, (run_id,), alone=False)
+        return held[run_id][0] if run_id in held else ""
+
+    def _forgotten(self, run_id: str) -> BatchUsed:
+        """What the desk was told that a run was billed; its process may end as any other."""
         try:
-            return self._desk.ask(method, run_id)
+            return cast("BatchUsed", self._desk.ask("forget", run_id))
         except RecordError:
             self._desk_is_gone = True
-            return None
+            return BatchUsed()
 
     # -- while they run ---------------------------------------------------------------------
 

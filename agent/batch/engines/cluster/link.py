@@ -5,13 +5,13 @@ the desk is asked is a `DeskLink`'s to know.
 """
 
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Protocol, cast
 
 from agent.batch.board import Board
-from agent.batch.engines.cluster.desk import RunProgress
+from agent.batch.engines.cluster.desk import RunProgress, Told
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.conversation.shared_budget import (
     BatchAllowance,
@@ -105,38 +105,51 @@ class RemoteRate:
         return cast("ServiceHealth", got)
 
 
-class RunAttendant:
-    """Tells the desk what a run is at, and the run what the desk says. A context manager."""
+class DeskListener:
+    """Tells the desk what the attempts of this process are at, and them what the desk says.
 
-    def __init__(
-        self, link: DeskLink, run: str, board: Board, interrupts: ThreadInterrupts, *, node: str
-    ) -> None:
+    One thread for all that a process makes, one after the other: a message more for each attempt
+    would cost as much as sending it.
+    """
+
+    def __init__(self, link: DeskLink) -> None:
+        """Raises: RecordError: there is no desk any more."""
+        self.board = Board()
         self._link = link
-        self._run = run
-        self._board = board
-        self._interrupts = interrupts
-        self._node = node
-        self._over = threading.Event()
-        self._going = Background(self._attend, name="attendant")
+        self._lock = threading.Lock()
+        self._told = list(cast("tuple[Told, ...]", link.ask("told")))
+        self._attempts: dict[str, ThreadInterrupts] = {}
+        Background(self._listen, name="desk").begin()
 
-    def __enter__(self) -> None:
-        self._going.begin()
+    @contextmanager
+    def heard_by(self, run: str, interrupts: ThreadInterrupts) -> Generator[None]:
+        """A run hears what it is told from now on, and what it was told before it began."""
+        with self._lock:
+            self._attempts[run] = interrupts
+            before = [told.name for told in self._told if told.run == run]
+        for name in before:
+            interrupts.receive(name)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._attempts[run]
 
-    def __exit__(self, *_: object) -> None:
-        # What is still asked is answered to nobody: the run has its end, and goes home.
-        self._over.set()
-
-    def _attend(self) -> None:
-        heard = 0
+    def _listen(self) -> None:
         # Whoever is to be told of it ends with its process.
         with suppress(RecordError):
-            while not self._over.is_set():
-                # The desk answers whoever waits for a run that is over.
-                got = self._link.ask("beat", self._run, self._progress(), heard)
-                for name in cast("tuple[str, ...]", got):
-                    self._interrupts.receive(name)
-                    heard += 1
+            while True:
+                got = self._link.ask("beat", self._progress(), len(self._told))
+                new = cast("tuple[Told, ...]", got)
+                with self._lock:
+                    self._told += new
+                    hearing = dict(self._attempts)
+                for told in new:
+                    if told.run in hearing:
+                        hearing[told.run].receive(told.name)
 
-    def _progress(self) -> RunProgress:
-        line = self._board.lines()[self._run]
-        return RunProgress(node=self._node, turn=line.turn, doing=line.doing, usd=line.usd)
+    def _progress(self) -> dict[str, RunProgress]:
+        return {
+            run: RunProgress(turn=line.turn, doing=line.doing, usd=line.usd)
+            for run, line in self.board.lines().items()
+        }

@@ -4,19 +4,19 @@ The engine, the keys of models and the place for records are this machine's own.
 shares is asked of its desk. The record is made here, and goes home as the answer.
 """
 
+import copyreg
+import pickle
 import shutil
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.batch import failure
-from agent.batch.board import Board
 from agent.batch.engines.cluster.boxes import CargoBoxes
 from agent.batch.engines.cluster.cargo import Cargo, PieceStore
-from agent.batch.engines.cluster.link import DeskLink, RemoteBudget, RemoteRate, RunAttendant
+from agent.batch.engines.cluster.link import DeskLink, DeskListener, RemoteBudget, RemoteRate
 from agent.batch.engines.cluster.parcel import FileTree, read_tree, write_tree
 from agent.batch.leftovers import LeftoverRemover
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
@@ -37,13 +37,13 @@ from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, SandboxError
-from sandbox.threads import Background
+from sandbox.threads import Background, Recent, Same
 
 if TYPE_CHECKING:
     from agent.observe.otlp import TelemetrySettings
 
 _KEPT = 16
-"""Policies of orders that came."""
+"""Policies of orders that went, and of those that came."""
 _PROCESSES = "processes"
 """Below a batch's home: which processes of this machine made sandboxes ahead for it."""
 
@@ -134,22 +134,28 @@ class RemoteEnd:
 
 
 def attempt(
-    remote: RemoteOrder, link: DeskLink, store: PieceStore, boxes: CargoBoxes | None, *, node: str
+    remote: RemoteOrder,
+    link: DeskLink,
+    store: PieceStore,
+    listener: DeskListener,
+    boxes: CargoBoxes | None,
+    *,
+    node: str,
 ) -> RemoteEnd:
     """Make one attempt; whatever goes wrong is a value in what it gives.
 
     Args:
+        listener: this process's.
         boxes: this process's; None: its engine does not answer.
         node: the cluster's name of this machine.
     """
     place = remote.place
-    policy = first_equal(remote.order.policy)
-    order = replace(remote.order, directory=place.home, policy=policy)
+    order = replace(remote.order, directory=place.home)
     if remote.version != VERSION:
         why = f"machine {node} has Moonpool {VERSION}, the batch {remote.version}: install the same"
         row = not_begun(order, why).replaced({"error_kind": failure.LASTING.kind})
         return RemoteEnd(end=AttemptEnd(result=row, failure=failure.LASTING), run=None)
-    board, interrupts = Board(), ThreadInterrupts()
+    board, interrupts = listener.board, ThreadInterrupts()
     board.begin(order.run_id, order.task.id, order.attempt)
 
     def open_box(job: Job, on_progress: OnProgress) -> SandboxProtocol:
@@ -168,25 +174,36 @@ def attempt(
         )
         removing = Background(lambda: _remove_runs(place, remote.home), name="home")
         removing.begin()
-        with RunAttendant(link, order.run_id, board, interrupts, node=node):
+        with listener.heard_by(order.run_id, interrupts):
             ended = perform(_with_verifier(order, remote.verifier), services)
         removing.wait()
         run = place.run(order.run_id)
         return RemoteEnd(end=ended, run=read_tree(run) if run.is_dir() else None)
     except Exception as error:  # noqa: BLE001 - as `perform`
         return RemoteEnd(end=not_done(order, error), run=None)
+    finally:
+        board.end(order.run_id)
 
 
-_policies: deque[Policy] = deque(maxlen=_KEPT)
+_written = Recent[bytes](_KEPT)
+_read = Recent[Policy](_KEPT)
 
 
-def first_equal(policy: Policy) -> Policy:
-    """The first that came of those that are equal: what is made of a policy is kept by its value's
-    identity."""
-    known = next((one for one in tuple(_policies) if one == policy), None)
-    if known is None:
-        _policies.append(policy)
-    return known or policy
+def _reduced(policy: Policy) -> tuple[Callable[[bytes], Policy], tuple[bytes]]:
+    """For `pickle`: many orders share a policy. It is written once, and is one object where they
+    arrive, by which what is made of it is kept."""
+
+    def values() -> bytes:
+        return pickle.dumps({field.name: getattr(policy, field.name) for field in fields(policy)})
+
+    return _policy, (_written.get(Same(policy), values),)
+
+
+def _policy(values: bytes) -> Policy:
+    return _read.get(values, lambda: Policy(**pickle.loads(values)))  # noqa: S301 - of an order
+
+
+copyreg.pickle(Policy, _reduced)
 
 
 def _with_verifier(order: AttemptOrder, files: FileTree | None) -> AttemptOrder:
@@ -208,12 +225,17 @@ def _note_process(place: BatchPlace, boxes: CargoBoxes) -> None:
 # -- asked of each machine ------------------------------------------------------------------
 
 
-def held_runs(place: BatchPlace, runs: tuple[str, ...]) -> tuple[tuple[str, BudgetSpent], ...]:
+def held_runs(
+    place: BatchPlace, runs: tuple[str, ...], *, alone: bool
+) -> tuple[tuple[str, BudgetSpent], ...]:
     """Those of the runs that this machine has begun, with what they used.
 
-    What other runs of the batch left here is removed, once their work is exported.
+    Args:
+        alone: nobody works for the batch now. What other runs of it left here is removed, once
+            their work is exported.
     """
-    _remove_leftovers(place, keep=runs)
+    if alone:
+        _remove_leftovers(place, keep=runs)
     begun = [run for run in runs if place.run(run).is_dir()]
     return tuple((run, spent_of(place.run(run))) for run in begun)
 

@@ -29,7 +29,7 @@ from agent.batch.engines.cluster.boxes import CargoBoxes
 from agent.batch.engines.cluster.cargo import PieceStore
 from agent.batch.engines.cluster.desk import BatchDesk
 from agent.batch.engines.cluster.engine import MachineLost
-from agent.batch.engines.cluster.link import DeskLink
+from agent.batch.engines.cluster.link import DeskLink, DeskListener
 from agent.batch.engines.cluster.node import (
     BatchPlace,
     RemoteEnd,
@@ -157,11 +157,11 @@ class RayCluster:
             ray.cancel(task, force=True)
 
     def holders(
-        self, place: BatchPlace, runs: tuple[str, ...]
+        self, place: BatchPlace, runs: tuple[str, ...], *, alone: bool
     ) -> Mapping[str, tuple[str, BudgetSpent]]:
         return {
             run: (node, spent)
-            for node, held in self._on_each(held_runs, place, runs).items()
+            for node, held in self._on_each(held_runs, place, runs, alone=alone).items()
             for run, spent in cast("tuple[tuple[str, BudgetSpent], ...]", held)
         }
 
@@ -169,12 +169,14 @@ class RayCluster:
         answered = self._on_each(sweep, place, runs)
         return tuple(node for node in _machines() if node not in answered)
 
-    def _on_each(self, work: Callable[..., object], *values: object) -> dict[str, object]:
+    def _on_each(
+        self, work: Callable[..., object], *values: object, **named: object
+    ) -> dict[str, object]:
         """What a function gives on each machine that answers in time."""
         task = ray.remote(work)
         asked = {
             task.options(num_cpus=0, max_retries=0, scheduling_strategy=_only_on(node)).remote(
-                *values
+                *values, **named
             ): node
             for node in _machines()
         }
@@ -254,12 +256,20 @@ def _require_listener(address: str) -> None:
 
 def _attempt(remote: RemoteOrder, actor: Any) -> RemoteEnd:
     node = ray.get_runtime_context().get_node_id()
+    link = RayDesk(actor)
     boxes = _boxes(remote.place.settings.environ)
-    return attempt(remote, RayDesk(actor), RayPieces(), boxes, node=node)
+    return attempt(remote, link, RayPieces(), _listener(link), boxes, node=node)
 
 
+# Of this worker process, which makes many attempts of one batch, one after the other.
 _kept: list[CargoBoxes] = []
-"""Of this worker process, which makes many attempts, one after the other."""
+_listeners: list[DeskListener] = []
+
+
+def _listener(link: DeskLink) -> DeskListener:
+    if not _listeners:
+        _listeners.append(DeskListener(link))
+    return _listeners[0]
 
 
 def _boxes(environ: Callable[[], Mapping[str, str]]) -> CargoBoxes | None:

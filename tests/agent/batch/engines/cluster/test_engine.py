@@ -13,15 +13,12 @@ import pytest
 
 from agent.batch.attempt import ErrorKind
 from agent.batch.board import Board
-from agent.batch.engines.cluster.desk import RunProgress
 from agent.batch.engines.cluster.engine import ClusterEngine, batch_name
 from agent.batch.engines.cluster.loading import CargoLoader
 from agent.batch.engines.cluster.node import (
     BatchPlace,
     NodeFunctions,
     RemoteOrder,
-    attempt,
-    first_equal,
 )
 from agent.batch.failure import SharedBy
 from agent.batch.order import AttemptEnd, AttemptOrder
@@ -36,7 +33,6 @@ from agent.version import VERSION
 from fakes.batches import a_task, an_order
 from fakes.cluster import DictStore, ThreadCluster, ThreadDesk
 from fakes.model import saying
-from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE
@@ -96,7 +92,7 @@ class OnThreads:
             place=self.place,
             budget=SharedBudget(),
             board=self.board,
-            held=self.cluster.holders(self.place, runs),
+            held=self.cluster.holders(self.place, runs, alone=True),
             at_once=1,
         )
 
@@ -177,7 +173,7 @@ def test_what_is_sent_holds_no_key_and_nothing_that_the_policy_leaves_out(
 
 def test_a_process_that_is_lost_after_its_run_was_over_costs_nothing(batch: OnThreads) -> None:
     def over(remote: RemoteOrder) -> None:
-        attempt(remote, batch.desk, batch.store, batch.cluster.boxes, node="machine")
+        batch.cluster.attempt(remote)
 
     batch.cluster.lost_after.append(over)
     order = batch.order(WRITES, DONE)
@@ -202,11 +198,10 @@ def test_a_machine_that_is_lost_before_it_began_fails_by_its_environment_and_may
 def test_a_process_that_is_lost_twice_is_no_reason_to_try_for_ever(batch: OnThreads) -> None:
     order = batch.order(WRITES, DONE)
 
-    def says_where(remote: RemoteOrder) -> None:
-        progress = RunProgress(node="machine", turn=0, doing="begins", usd=0.0)
-        batch.desk.tell("begun", remote.order.run_id, progress)
+    def begins(remote: RemoteOrder) -> None:
+        batch.place.run(remote.order.run_id).mkdir(parents=True, exist_ok=True)
 
-    batch.cluster.lost_after += [says_where, says_where]
+    batch.cluster.lost_after += [begins, begins]
     end = batch.done(order)
     assert end.failure is not None
     assert end.failure.again
@@ -263,7 +258,7 @@ def test_a_run_that_was_home_before_its_batchs_process_ended_is_not_made_again(
 def test_a_run_that_another_process_began_is_taken_up_where_it_stands(batch: OnThreads) -> None:
     order = batch.order(WRITES, DONE)
     remote = remote_of(batch, order)
-    attempt(remote, batch.desk, batch.store, batch.cluster.boxes, node="machine")
+    batch.cluster.attempt(remote)
     batch.engine.close()
     batch.engine = batch.opened(order.run_id)
     end = batch.done(replace(order, take_up=True))
@@ -282,7 +277,7 @@ def remote_of(batch: OnThreads, order: AttemptOrder) -> RemoteOrder:
 
 def test_a_machine_with_another_version_says_so_and_begins_nothing(batch: OnThreads) -> None:
     remote = replace(remote_of(batch, batch.order(WRITES, DONE)), version="0.0.1")
-    end = attempt(remote, batch.desk, batch.store, batch.cluster.boxes, node="far")
+    end = batch.cluster.attempt(remote)
     assert "install the same" in end.end.result.detail
     assert end.end.result.error_kind is ErrorKind.ENVIRONMENT
     assert VERSION in end.end.result.detail
@@ -355,12 +350,14 @@ def test_no_option_of_the_command_finds_a_cluster_by_itself() -> None:
         place_of("local", "127.0.0.1:6379", attempts=1)
 
 
-def test_of_equal_policies_the_first_serves_and_of_others_none() -> None:
-    first = load("default")
-    # As an order brings it: another object.
-    assert first_equal(pickle.loads(pickle.dumps(first))) is first_equal(first)
-    other = replace(first, exec_workspace=not first.exec_workspace)
-    assert first_equal(other) is other
+def test_orders_that_share_a_policy_write_it_once_and_bring_one_object(batch: OnThreads) -> None:
+    first = batch.order(DONE)
+    second = replace(first, run_id=new_run_id())
+    came, again = (pickle.loads(pickle.dumps(one)).policy for one in (first, second))
+    assert came == first.policy
+    assert again is came
+    other = replace(first.policy, exec_workspace=not first.policy.exec_workspace)
+    assert pickle.loads(pickle.dumps(other)) == other
     for name in range(100):
-        first_equal(replace(first, name=str(name)))
-    assert first_equal(other).exec_workspace is not first.exec_workspace
+        named = replace(other, name=str(name))
+        assert pickle.loads(pickle.dumps(named)) == named

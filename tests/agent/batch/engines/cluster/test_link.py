@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Callable
 
-from agent.batch.board import Board
 from agent.batch.engines.cluster.desk import DeskNews, RunProgress
-from agent.batch.engines.cluster.link import RemoteBudget, RemoteRate, RunAttendant
+from agent.batch.engines.cluster.link import DeskListener, RemoteBudget, RemoteRate
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.conversation.shared_budget import BatchAllowance, BatchUsed, Reservation
 from agent.models.interface import CallCost
@@ -140,24 +139,35 @@ def test_a_lost_runs_request_leaves_room_for_others(open_desk: OpenDesk) -> None
 def test_a_run_hears_what_it_is_told_though_it_was_said_before_it_began(
     open_desk: OpenDesk,
 ) -> None:
-    desk, board, interrupts = open_desk(), Board(), ThreadInterrupts()
-    board.begin("one", "t1", 1)
+    desk, interrupts, other = open_desk(), ThreadInterrupts(), ThreadInterrupts()
     desk.tell("tell", "one", "SIGINT")
-    with RunAttendant(desk, "one", board, interrupts, node="machine"):
-        until(lambda: interrupts.requested)
+    listener = DeskListener(desk)
+    desk.tell("tell", "two", "SIGINT")
+    with listener.heard_by("one", interrupts):
+        assert interrupts.requested
         desk.tell("tell", "one", "SIGTERM")
         until(lambda: interrupts.at_once)
-    assert desk.ask("place_of", "one") == "machine"
+    with listener.heard_by("two", other):
+        assert other.requested
+        assert not other.at_once
 
 
-def test_what_a_run_is_at_is_news_once(open_desk: OpenDesk) -> None:
+def test_what_a_process_is_at_is_news_of_each_of_its_runs_once(open_desk: OpenDesk) -> None:
     desk = open_desk()
-    progress = RunProgress(node="machine", turn=3, doing="thinking", usd=0.5)
-    desk.tell("begun", "one", progress)
-    news = desk.ask("news", ())
-    assert isinstance(news, DeskNews)
-    assert news.progress == {"one": progress}
-    desk.tell("begun", "one", progress)
+    listener = DeskListener(desk)
+    listener.board.begin("one", "t1", 1)
+    listener.board.put("one", turn=3, doing="thinking", usd=0.5)
+    found: dict[str, RunProgress] = {}
+
+    def heard() -> bool:
+        news = desk.ask("news", ())
+        assert isinstance(news, DeskNews)
+        found.update(news.progress)
+        return bool(found)
+
+    until(heard)
+    assert found == {"one": RunProgress(turn=3, doing="thinking", usd=0.5)}
+    desk.ask("beat", found, -1)
     again = desk.ask("news", ())
     assert isinstance(again, DeskNews)
     assert again.progress == {}
