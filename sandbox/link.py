@@ -59,8 +59,7 @@ _STDERR_LIMIT = 4096
 _ANSWER_TIMEOUT_S = 60.0
 """For a request that is no command, and between its pieces: beyond it the guest counts as lost."""
 _STREAM_TIMEOUT_S = 900.0
-"""For all pieces that belong together: a guest that drips or repeats itself must not hold an export
-up."""
+"""For all pieces that belong together: a guest that drips or repeats itself holds no export up."""
 _TICK_S = 0.25
 _UNTAKEN_BYTES = 32 << 20
 """How much may have come for one request and not be taken before no other thread reads on for it: a
@@ -74,7 +73,8 @@ class _Inbox:
         self._inboxes = inboxes
         self._number = number
         self.answers: deque[tuple[GuestAnswer, int]] = deque()
-        self.bytes = 0
+        # Bytes, each counted by one thread: the one that reads, and the one that asked.
+        self.came = self.taken = 0
 
     def __enter__(self) -> int:
         self._inboxes[self._number] = self
@@ -83,14 +83,9 @@ class _Inbox:
     def __exit__(self, *_: object) -> None:
         del self._inboxes[self._number]
 
-    def put(self, answer: GuestAnswer, size: int) -> None:
-        self.answers.append((answer, size))
-        self.bytes += size
-
-    def take(self) -> GuestAnswer:
-        answer, size = self.answers.popleft()
-        self.bytes -= size
-        return answer
+    @property
+    def bytes(self) -> int:
+        return self.came - self.taken
 
 
 class GuestLink:
@@ -115,11 +110,10 @@ class GuestLink:
         self._numbers = itertools.count(1)
         self._buffer = memoryview(bytearray(_FIRST_BYTES))
         self._inboxes: dict[int, _Inbox] = {}
-        self._lock = threading.Lock()
-        """Guards the inboxes and who reads."""
-        self._changed = threading.Condition(self._lock)
-        """Told when something came for somebody."""
-        self._read_by_one = False
+        self._reading = threading.Lock()
+        """Held by the thread that reads for all."""
+        self._changed = threading.Condition()
+        """Told when something came for somebody, and nobody reads."""
         self._waiting = 0
         """Threads that wait for the one that reads."""
         self.lost: str | None = None
@@ -151,7 +145,7 @@ class GuestLink:
         try:
             self._stream.send(frames, within_s=self._answer_timeout_s)
         except OSError as error:
-            raise self._give_up("the stream to the guest broke") from error
+            raise self.give_up("the stream to the guest broke") from error
         return number
 
     def ask(self, request: HostRequest, kind: type[A]) -> A:
@@ -205,7 +199,7 @@ class GuestLink:
 
     def nonsense(self, answer: GuestAnswer, request: HostRequest) -> SandboxLost:
         """The error for an answer that no honest guest gives; it is given up."""
-        return self._give_up(
+        return self.give_up(
             f"the guest answered {type(request).__name__} with {type(answer).__name__}"
         )
 
@@ -221,7 +215,7 @@ class GuestLink:
             SandboxLost: time is up, the stream ended, or what came is no message.
         """
         while not self._pending:
-            self._read(self._left(until))
+            self._read(until)
         number, answer, _ = self._pending.popleft()
         return number, answer
 
@@ -237,38 +231,47 @@ class GuestLink:
             on_tick: called now and then, whatever comes meanwhile: a flood can't keep it off.
         """
         inbox = self._inboxes[number]
-        while True:
-            with self._lock:
-                if inbox.answers:
-                    return inbox.take()
-                left = self._left(until)
-                full = any(one.bytes > _UNTAKEN_BYTES for one in list(self._inboxes.values()))
-                reads = not (self._read_by_one or full)
-                if reads:
-                    self._read_by_one = True
-                else:
-                    self._waiting += 1
-                    self._changed.wait(min(left, _TICK_S))
-                    self._waiting -= 1
-            if reads:
-                self._read_for_all(left)
+        while not inbox.answers:
+            full = len(self._inboxes) > 1 and self._full()
+            if not full and self._reading.acquire(blocking=False):
+                self._read_for_all(until)
+            else:
+                self._await_reader(inbox, until)
             if on_tick is not None:
                 on_tick()
+        answer, size = inbox.answers.popleft()
+        inbox.taken += size
+        return answer
 
-    def _read_for_all(self, left_s: float) -> None:
-        """Read once, and hand out what came."""
+    def _read_for_all(self, until: float) -> None:
+        """Read once, and hand out what came; the turn to read is ours and ends with that."""
         try:
-            self._read(left_s)
+            self._read(until)
         finally:
-            with self._lock:
-                self._read_by_one = False
-                while self._pending:
-                    number, answer, size = self._pending.popleft()
-                    inbox = self._inboxes.get(number)
-                    if inbox is not None:
-                        inbox.put(answer, size)
-                if self._waiting:
+            while self._pending:
+                number, answer, size = self._pending.popleft()
+                inbox = self._inboxes.get(number)
+                if inbox is not None:
+                    inbox.came += size
+                    inbox.answers.append((answer, size))
+            self._reading.release()
+            if self._waiting:
+                with self._changed:
                     self._changed.notify_all()
+
+    def _await_reader(self, inbox: _Inbox, until: float) -> None:
+        """Wait for a moment while another thread reads, or is to take what came for it."""
+        left = self._left(until)
+        with self._changed:
+            # Counted before the look: a reader that ends after it sees us, and tells.
+            self._waiting += 1
+            if not inbox.answers and (self._reading.locked() or self._full()):
+                self._changed.wait(min(left, _TICK_S))
+            self._waiting -= 1
+
+    def _full(self) -> bool:
+        """Whether a thread has much to take before more may come."""
+        return any(inbox.bytes > _UNTAKEN_BYTES for inbox in list(self._inboxes.values()))
 
     def _left(self, until: float) -> float:
         """Seconds that are left. Raises `SandboxLost` where none are, or the guest is lost."""
@@ -276,57 +279,53 @@ class GuestLink:
             raise SandboxLost(self.lost)
         left = until - time.monotonic()
         if left <= 0:
-            raise self._give_up("the guest does not answer")
+            raise self.give_up("the guest does not answer")
         return left
 
-    def _read(self, left_s: float) -> None:
+    def _read(self, until: float) -> None:
         """Wait for a moment, and take what comes."""
+        left = self._left(until)
         try:
-            count = self._stream.receive(self._buffer, within_s=min(left_s, _TICK_S))
+            count = self._stream.receive(self._buffer, within_s=min(left, _TICK_S))
         except OSError as error:
-            raise self._give_up("the stream to the guest broke") from error
+            raise self.give_up("the stream to the guest broke") from error
         if count is None:
             return
         if not count:
             said = self._stderr.decode("utf-8", "replace").strip()
-            raise self._give_up(f"the guest ended{': ' + said if said else ''}")
+            raise self.give_up(f"the guest ended{': ' + said if said else ''}")
         self._take(self._buffer[:count])
         if count == len(self._buffer) < _RECEIVE_BYTES:
             self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
 
     def _take(self, data: memoryview) -> None:
         """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""
-        at, size = 0, len(data)
-        while at < size:
-            if not self._payload_left:
-                lacking = _HEADER.size - len(self._header)
-                header = self._header + data[at : at + lacking]
-                at += lacking
-                if at > size:
-                    self._header = header
-                    break
-                self._header = b""
-                self._payload_kind, self._payload_left = _HEADER.unpack(header)
-            piece = data[at : at + self._payload_left]
-            at += len(piece)
-            self._payload_left -= len(piece)
-            if self._payload_kind == _STDOUT:
-                self._frames.feed(piece)
-            else:
-                self._stderr = (self._stderr + bytes(piece))[-_STDERR_LIMIT:]
+        if self._header:
+            data, self._header = memoryview(self._header + bytes(data)), b""
+        at = 0
         try:
-            for frame in self._frames:
-                self._pending.append((*message.answer(frame), self._frames.size))
-        except wire.WireError as error:
-            raise self._give_up(f"the guest sent what is no frame ({error})") from error
-        except message.ProtocolError as error:
-            raise self._give_up(f"the guest sent what is no answer ({error})") from error
+            while at < len(data):
+                if not self._payload_left:
+                    if len(data) - at < _HEADER.size:
+                        self._header = bytes(data[at:])
+                        return
+                    self._payload_kind, self._payload_left = _HEADER.unpack_from(data, at)
+                    at += _HEADER.size
+                piece = data[at : at + self._payload_left]
+                at += len(piece)
+                self._payload_left -= len(piece)
+                if self._payload_kind == _STDOUT:
+                    for frame in self._frames.read(piece):
+                        number, answer = message.read(frame, GuestAnswer)
+                        self._pending.append((number, answer, self._frames.size))
+                else:
+                    self._stderr = (self._stderr + bytes(piece))[-_STDERR_LIMIT:]
+        except (wire.WireError, message.ProtocolError) as error:
+            what = "frame" if isinstance(error, wire.WireError) else "answer"
+            raise self.give_up(f"the guest sent what is no {what} ({error})") from error
 
-    def give_up(self, why: str) -> None:
-        """Ask this guest nothing any more."""
-        self.lost = self.lost or why
-
-    def _give_up(self, why: str) -> SandboxLost:
+    def give_up(self, why: str) -> SandboxLost:
+        """Ask this guest nothing any more; gives the error that says why."""
         self.lost = self.lost or why
         return SandboxLost(why)
 

@@ -28,20 +28,24 @@ class ByteStream:
         self._touching = threading.Lock()
         """Held around each call of the socket: an encrypted one is for one thread at a time."""
 
-    def send(self, data: bytes, *, within_s: float) -> None:
+    def send(self, data: bytes | memoryview, *, within_s: float) -> None:
         """Send all of it, in one piece as seen from other threads. Raises `OSError`."""
-        view = memoryview(data)
-        until = time.monotonic() + within_s
+        until = None
         with self._sending:
-            while view:
+            while True:
                 try:
                     with self._touching:
-                        view = view[self._stream.send(view) :]
+                        sent = self._stream.send(data)
                 except OSError as error:
-                    left = until - time.monotonic()
-                    if left <= 0 or not _would_wait(error):
+                    now = time.monotonic()
+                    until = now + within_s if until is None else until
+                    if now >= until or not _would_wait(error):
                         raise
-                    self._writable.poll(min(left, _TICK_S) * 1000)
+                    self._writable.poll(min(until - now, _TICK_S) * 1000)
+                else:
+                    if sent == len(data):
+                        return
+                    data = memoryview(data)[sent:]
 
     def receive(self, buffer: memoryview, *, within_s: float) -> int | None:
         """Take what has come or comes in that time: how much, 0 at the end, None for nothing.

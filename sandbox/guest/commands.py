@@ -58,7 +58,7 @@ class GuestCommands:
     def run(self, number: int, wanted: protocol.RunCommand) -> None:
         """Start a command in the foreground; its end is reported when it comes."""
         self._services_go_on()
-        if self.noticed.crowded():
+        if (self.kept or wanted.keeps) and self.noticed.crowded():
             self._end_kept()
         try:
             command = self.spawner.foreground(number, wanted)
@@ -135,6 +135,8 @@ class GuestCommands:
 
     def next_deadline(self) -> float | None:
         """Monotonic time of the next thing to do, or None."""
+        if not (self.running or self.kept or self.services):
+            return None
         times = [c.deadline for c in self.running.values() if c.deadline is not None]
         if self._looked_at():
             times.append(self.look_at)

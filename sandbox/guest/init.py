@@ -56,7 +56,7 @@ def _setup_of_host() -> GuestSetup:
         return data
 
     frame = wire.decode(exactly(int.from_bytes(exactly(4), "big")))
-    _, setup = message.request(frame)
+    _, setup = message.read(frame, message.HostRequest)
     if not isinstance(setup, GuestSetup):
         raise message.ProtocolError("the host's first words are others")
     return setup

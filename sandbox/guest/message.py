@@ -45,56 +45,66 @@ class Fields(Row):
     """
 
     if TYPE_CHECKING:
-        _name: ClassVar[bytes]
+        wire_name: ClassVar[bytes]
         _kinds: ClassVar[dict[str, str]]
-        _readers: ClassVar[list[tuple[tuple[type, ...], Reader]] | None]
 
     def __init_subclass__(cls) -> None:
-        cls._name = cls.__name__.encode()
+        cls.wire_name = cls.__name__.encode()
         cls._kinds = getattr(cls, "__annotations__", {})
-        cls._readers = None
         for at, name in enumerate(cls._kinds):
             if at == len(_GETTERS):
                 _GETTERS.append(property(itemgetter(at)))
             setattr(cls, name, _GETTERS[at])
-        _CLASSES[cls._name] = cls
+        _CLASSES[cls.wire_name] = cls
 
     def __new__(cls, **fields: object) -> Self:
-        return _new(cls, [fields[name] for name in cls._kinds])
+        return _new(cls, map(fields.__getitem__, cls._kinds))
 
     @classmethod
     def read(cls, values: object) -> Self:
         """From what came off the wire. Raises `ProtocolError`."""
-        readers = cls._readers
-        if readers is None:
-            readers = cls._readers = [(_plain(kind), _reader(kind)) for kind in cls._kinds.values()]
         if type(values) is not list:
             raise ProtocolError(cls.__name__ + " is no list of fields")
-        more = len(values) - len(readers)
-        if more:
-            if more > 0:
-                raise ProtocolError(f"{cls.__name__} has {more} fields too many")
-            raise ProtocolError(f"{cls.__name__}.{[*cls._kinds][more]} is missing")
-        for at, (plain, reader) in enumerate(readers):
-            if type(values[at]) not in plain:  # most are, and a call costs more than the look
-                try:
-                    values[at] = reader(values[at])
-                except ProtocolError as error:
-                    raise ProtocolError(f"{cls.__name__}.{[*cls._kinds][at]}: {error}") from None
+        shape = (cls, *map(type, values))
+        readers = _SHAPES.get(shape)
+        if readers is None:
+            readers = _SHAPES[shape] = cls._readers(shape[1:])
+        for at, reader in readers:
+            try:
+                values[at] = reader(values[at])
+            except KeyError:
+                raise ProtocolError(
+                    f"{cls.__name__}.{[*cls._kinds][at]}: is not of type bool"
+                ) from None
+            except ProtocolError as error:
+                raise ProtocolError(f"{cls.__name__}.{[*cls._kinds][at]}: {error}") from None
         return _new(cls, values)
+
+    @classmethod
+    def _readers(cls, types: tuple[type, ...]) -> list[tuple[int, Reader]]:
+        """What reads those of values of these types that do not stand as they are."""
+        more = len(types) - len(cls._kinds)
+        if more > 0:
+            raise ProtocolError(f"{cls.__name__} has {more} fields too many")
+        if more:
+            raise ProtocolError(f"{cls.__name__}.{[*cls._kinds][more]} is missing")
+        found = []
+        for at, (name, kind) in enumerate(cls._kinds.items()):
+            plain, _, rest = kind.partition(" | ")
+            if rest and types[at] is type(None):
+                continue
+            if types[at] is not _PLAIN.get(plain, int if plain == "bool" else list):
+                raise ProtocolError(f"{cls.__name__}.{name}: is not of type {plain.split('[')[0]}")
+            if plain not in _PLAIN:
+                found.append((at, _reader(plain)))
+        return found
 
 
 _CLASSES: dict[bytes, type[Fields]] = {}
-
+_SHAPES: dict[tuple[type, ...], list[tuple[int, Reader]]] = {}
+"""By a class and the types of its values, where they fit: most then stand as they are."""
 
 _PLAIN = {"bytes": bytes, "int": int}
-
-
-def _plain(kind: str) -> tuple[type, ...]:
-    """The types of which a value stands as it is; there are none of a list, or of fields."""
-    first, _, rest = kind.partition(" | ")
-    found = (_PLAIN[first],) if first in _PLAIN else ()
-    return (*found, type(None)) if rest else found
 
 
 def _exactly(kind: type) -> Reader:
@@ -115,28 +125,20 @@ def _rows(each: Reader) -> Reader:
     return read
 
 
-def _truth(value: object) -> bool:
-    if type(value) is not int or value not in (0, 1):
-        raise ProtocolError("is not of type bool")
-    return value == 1
+_TRUTHS: dict[object, object] = {0: False, 1: True}
 
 
 def _reader(kind: str) -> Reader:
     """What reads a value of a type, as its annotation has it, and refuses any other."""
-    kind = kind.partition(" | ")[0]  # where there may be None, that is read already
     if kind.startswith("list["):
         return _rows(_reader(kind[5:-1]))
     if kind == "bool":
-        return _truth
+        return _TRUTHS.__getitem__
     return _exactly(_PLAIN[kind]) if kind in _PLAIN else _CLASSES[kind.encode()].read
 
 
 class Message(Fields):
     """What one frame holds."""
-
-    def framed(self, number: int) -> list[Any]:
-        """The value of its frame."""
-        return [self._name, number, *self]
 
 
 class HostRequest(Message):
@@ -160,7 +162,7 @@ def frame(number: int, message: Message) -> bytes:
     Raises:
         WireError: they are more than a frame takes.
     """
-    return wire.frame(message.framed(number))
+    return wire.frame([message.wire_name, number, *message])
 
 
 def request_frames(number: int, wanted: HostRequest) -> bytes:
@@ -169,19 +171,14 @@ def request_frames(number: int, wanted: HostRequest) -> bytes:
     Raises:
         WireError: they are more than `wire.MESSAGE_LIMIT`.
     """
-    values = wanted.framed(number)
+    values = [wanted.wire_name, number, *wanted]
     try:
         return wire.frame(values)
     except wire.WireError:
-        body = wire.encode(values, wire.MESSAGE_LIMIT)
+        body = wire.frame(values, wire.MESSAGE_LIMIT)[4:]
     starts = range(0, len(body), wire.PIECE)
     parts = [RequestPart(data=body[at : at + wire.PIECE], last=at == starts[-1]) for at in starts]
     return b"".join(frame(number, part) for part in parts)
-
-
-def request(value: wire.Value) -> tuple[int, HostRequest]:
-    """A frame from the host: its number and what it says. Raises `ProtocolError`."""
-    return _read(value, HostRequest)
 
 
 class RequestReader:
@@ -192,7 +189,7 @@ class RequestReader:
 
     def read(self, value: wire.Value) -> tuple[int, HostRequest] | None:
         """A request and its number; None where more of it is to come. Raises `ProtocolError`."""
-        number, wanted = request(value)
+        number, wanted = read(value, HostRequest)
         if not isinstance(wanted, RequestPart):
             return number, wanted
         self._parts += wanted.data
@@ -201,25 +198,24 @@ class RequestReader:
         if not wanted.last:
             return None
         whole, self._parts = bytes(self._parts), bytearray()
-        return request(wire.decode(whole))
+        return read(wire.decode(whole), HostRequest)
 
 
-def answer(value: wire.Value) -> tuple[int, GuestAnswer]:
-    """A frame from the guest: the number of the request that it answers, and what it says.
+def read(value: wire.Value, side: type[R]) -> tuple[int, R]:
+    """A frame: the number of the request that it is or answers, and what it says.
+
+    Args:
+        side: `HostRequest` or `GuestAnswer`, whichever can come here.
 
     Raises:
         ProtocolError: it is none of these messages.
     """
-    return _read(value, GuestAnswer)
-
-
-def _read(value: wire.Value, side: type[R]) -> tuple[int, R]:
-    if not isinstance(value, list) or len(value) < 2:
+    if type(value) is not list or len(value) < 2:
         raise ProtocolError("a frame that is no message")
-    name, number, *fields = value
-    known = _CLASSES.get(name) if isinstance(name, bytes) else None
+    name, number = value[:2]
+    known = _CLASSES.get(name) if type(name) is bytes else None
     if known is None or not issubclass(known, side):
         raise ProtocolError(f"there is no message {name!r:.40}")
     if type(number) is not int:
         raise ProtocolError(known.__name__ + " is of no request")
-    return number, known.read(fields)
+    return number, known.read(value[2:])

@@ -86,8 +86,7 @@ class Server:
             self.open = False
             return
         self.config.clock.look()
-        self.reader.feed(data)
-        for frame in self.reader:
+        for frame in self.reader.read(data):
             whole = self.requests.read(frame)
             if whole is None:
                 continue

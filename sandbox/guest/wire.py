@@ -32,6 +32,7 @@ _DEPTH_LIMIT = 6
 _HEAD = Struct(">cI")
 """Of bytes or a list: the tag, and how many bytes or items follow."""
 _NUMBER = Struct(">cq")
+_HEAD_BYTES, _NUMBER_BYTES = _HEAD.size, _NUMBER.size
 _BYTES_TAG, _NUMBER_TAG, _NONE_TAG, _LIST_TAG = b"BINL"
 
 
@@ -52,22 +53,12 @@ def _encode(values: Sequence[Outgoing], out: list[bytes]) -> None:
             _encode(value, out)
 
 
-def encode(value: Outgoing, limit: int) -> bytes:
-    """A value as `decode` reads it.
+def frame(value: Outgoing, limit: int = FRAME_LIMIT) -> bytes:
+    """Bytes of one frame; none of more than `FRAME_LIMIT` is read.
 
     Raises:
-        WireError: it would take more than `limit` bytes, or holds too large a number.
+        WireError: its value takes more than `limit` bytes, or holds too large a number.
     """
-    return b"".join(_within(value, limit)[1:])
-
-
-def frame(value: Outgoing) -> bytes:
-    """Bytes of one frame. Raises `WireError` as `encode`."""
-    return b"".join(_within(value, FRAME_LIMIT))
-
-
-def _within(value: Outgoing, limit: int) -> list[bytes]:
-    """The pieces of a frame, its length first."""
     out = [b""]
     try:
         _encode((value,), out)
@@ -77,7 +68,7 @@ def _within(value: Outgoing, limit: int) -> list[bytes]:
     if size > limit:
         raise WireError(f"{size} bytes, and at most {limit} can be sent")
     out[0] = size.to_bytes(4, "big")
-    return out
+    return b"".join(out)
 
 
 def _decode(data: bytes, at: int, count: int, depth: int) -> tuple[list[Value], int]:
@@ -87,14 +78,14 @@ def _decode(data: bytes, at: int, count: int, depth: int) -> tuple[list[Value], 
         tag = data[at]
         if tag == _NUMBER_TAG:
             items.append(_NUMBER.unpack_from(data, at)[1])
-            at += _NUMBER.size
+            at += _NUMBER_BYTES
             continue
         if tag == _NONE_TAG:
             items.append(None)
             at += 1
             continue
         size: int = _HEAD.unpack_from(data, at)[1]
-        at += _HEAD.size
+        at += _HEAD_BYTES
         # Each item takes a byte at least: a count that lies can't make us allocate.
         if size > len(data) - at:
             raise WireError("a value runs past the frame")
@@ -134,11 +125,10 @@ class FrameReader:
         self.size = 0
         """Of the frame that was given last, in bytes."""
 
-    def feed(self, data: bytes | memoryview) -> None:
-        self._buffer += data
-
-    def __iter__(self) -> Iterator[Value]:
+    def read(self, data: bytes | memoryview) -> Iterator[Value]:
+        """The values that are whole with this piece of the stream."""
         buffer = self._buffer
+        buffer += data
         while len(buffer) >= 4:
             size = int.from_bytes(buffer[:4], "big")
             if size > FRAME_LIMIT:

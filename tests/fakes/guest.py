@@ -82,8 +82,7 @@ def _answer(stream: socket.socket, script: Script) -> None:
     whole = message.RequestReader()
     with contextlib.suppress(OSError):
         while data := stream.recv(1 << 16):
-            requests.feed(data)
-            for frame in requests:
+            for frame in requests.read(data):
                 read = whole.read(frame)
                 for piece in () if read is None else script(read[1], read[0]):
                     stream.sendall(piece)

@@ -416,9 +416,8 @@ class _Patient(Peer):
         requests = wire.FrameReader()
         try:
             while data := self._theirs.recv(1 << 16):
-                requests.feed(data)
-                for frame in requests:
-                    number, request = message.request(frame)
+                for frame in requests.read(data):
+                    number, request = message.read(frame, HostRequest)
                     for piece in self._lie(request, number):
                         self._theirs.sendall(piece)
         except OSError:
