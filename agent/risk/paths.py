@@ -84,7 +84,7 @@ def links(subject: InspectedPatch) -> Iterator[Finding]:
         if target is None or _leaves(change.path, target):
             reason = f"a symbolic link out of the tree, or one that can't be judged: {shown}"
             yield found("escaping-symlink", change.path, reason)
-        elif change.old_blob != change.new_blob or change.old_mode != SYMLINK:
+        elif change.old_blob != change.new_blob or change.old_mode != SYMLINK or change.old_path:
             yield found("symlink", change.path, f"a symbolic link to {shown}")
 
 

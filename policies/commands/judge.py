@@ -221,18 +221,9 @@ class _Judge:
             return [_part(shown, context.depth, denied(reason))]
         if name in effects.ALL and not context.is_program:
             return self._builtin(name, shown, arguments, context)
-        decision = self._by_name(name, arguments, context)
+        decision = self._rules.started(name, arguments, context.moved_to)
         tasks: list[_Task] = [_part(shown, context.depth, decision)]
         return tasks + self._through(name.rpartition("/")[2], arguments, context)
-
-    def _by_name(self, name: str, arguments: Sequence[Word], context: _Context) -> CommandDecision:
-        relative = "/" in name and not name.startswith(("/", "~"))
-        if not relative or context.moved_to is None or not self._policy.exec_workspace:
-            return self._rules.program(name, arguments)
-        known = rules.of_the_image(name, context.moved_to)
-        if known is not None:
-            return self._rules.program(known, arguments)
-        return left_to_kernel("which file this is depends on the working directory")
 
     def _builtin(
         self, name: str, shown: str, arguments: Sequence[Word], context: _Context
@@ -243,7 +234,7 @@ class _Judge:
         effect = effects.effect(name, arguments)
         if effect.refused is not None:
             return [_part(shown, context.depth, denied(effect.refused, "builtin"))]
-        decision = self._rules.builtin(name, arguments) or allowed("builtin of bash")
+        decision = self._rules.by_arguments(name, arguments) or allowed("builtin of bash")
         tasks: list[_Task] = [_part(shown, context.depth, decision)]
         tasks += self._assigned(effect.assigned, context)
         if effect.script is not None:

@@ -119,10 +119,33 @@ class CommandRules:
             rules += self._by_program.get(base, [])
         return self._named(name, arguments, rules)
 
-    def builtin(self, name: str, arguments: Sequence[Word]) -> CommandDecision | None:
-        """Of bash's own command with the name of a listed program: what the rules ask of it.
+    def started(
+        self, name: str, arguments: Sequence[Word], moved_to: Collection[str] | None
+    ) -> CommandDecision:
+        """The decision on a program that a text starts.
 
-        None: nothing. The kernel can't hold a builtin, so where it is not listed it is let be.
+        Args:
+            moved_to: the directories that the text changes to; None: to none that is seen.
+        """
+        if "/" not in name or name.startswith(("/", "~")) or not self.policy.exec_workspace:
+            return self.program(name, arguments)
+        unsure = left_to_kernel("which file this is depends on the working directory")
+        if moved_to is not None:
+            known = of_the_image(name, moved_to)
+            return unsure if known is None else self.program(known, arguments)
+        decision = self.program(name, arguments)
+        if decision.outcome is CommandOutcome.ALLOW and _may_end_in_the_image(name):
+            # An earlier call, `env -C` or a text within a text may have changed to where it is one.
+            asked = self.by_arguments(posixpath.basename(name), arguments)
+            if asked is not None and asked.outcome is not CommandOutcome.ALLOW:
+                return unsure
+        return decision
+
+    def by_arguments(self, name: str, arguments: Sequence[Word]) -> CommandDecision | None:
+        """What the rules of a name say that look at arguments, or ask; None: there are none.
+
+        Of a builtin of bash with that name, which the kernel can't hold, or of what may be the
+        program.
         """
         rules = self._by_program.get(name, [])
         if any(rule.looks_at_arguments or rule.ask for rule in rules):
@@ -198,6 +221,13 @@ def of_the_image(path: str, tops: Collection[str]) -> str | None:
         if posixpath.dirname(full) in STANDARD_DIRECTORIES:
             return full
     return None
+
+
+def _may_end_in_the_image(path: str) -> bool:
+    """Is there a working directory from which a relative path leads to a program of the image?"""
+    above = posixpath.dirname(posixpath.normpath(path)).split("/")
+    inside = "/".join(part for part in above if part not in {"", ".."})
+    return any(f"{top}/".endswith(f"/{inside}/") for top in STANDARD_DIRECTORIES) or not inside
 
 
 def instead(policy: Policy, program: str) -> str:

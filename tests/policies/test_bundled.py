@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from images import recipes
-from policies.decision import Call, Deny, decide
+from policies.decision import Allow, Call, Deny, decide
 from policies.file.document import packaged, parse
 from policies.file.schema import json_schema, render
 from policies.loading import bundled_names, load
@@ -207,3 +207,25 @@ def test_a_short_form_is_what_its_full_form_is(name: str, command: str, expected
 def test_a_way_up_to_a_program_of_the_image_is_judged_as_that_program(command: str) -> None:
     decision = decide(load("default"), Call(tool="bash", arguments={"command": command}))
     assert isinstance(decision, Deny)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["./git push", "env -C /usr/bin ./git push", "env -C / usr/bin/git push", "bin/../git push",
+     "cd /usr/bin && sh -c './git push'", "cd /usr/bin; eval './git push'",
+     "command cd /usr/bin; ./git push", "find /usr/bin -maxdepth 0 -execdir ./bin/git push \\;"],
+)  # fmt: skip
+def test_what_may_be_a_program_of_the_image_from_somewhere_else_is_said_to_be(command: str) -> None:
+    """The shell's directory goes on to the next call, so that the text alone does not say it."""
+    decision = decide(load("default"), Call(tool="bash", arguments={"command": command}))
+    assert isinstance(decision, Allow)
+    assert any("which file this is depends on the working directory" in it for it in decision.notes)
+
+
+@pytest.mark.parametrize(
+    "command", ["./git status", "./configure", "tools/git push", ".venv/bin/pip install x"]
+)
+def test_what_can_be_none_or_may_be_called_so_needs_no_word(command: str) -> None:
+    decision = decide(load("default"), Call(tool="bash", arguments={"command": command}))
+    assert isinstance(decision, Allow)
+    assert decision.notes == ()

@@ -11,7 +11,8 @@ from agent.risk.gate import inspect
 from agent.risk.inspected_patch import COMPARED
 from fakes.box import TmpBox
 from policies.policy import Policy
-from sandbox.patch.values import Patch
+from sandbox.git.manifest import SYMLINK
+from sandbox.patch.values import ChangeKind, Patch
 
 
 @pytest.fixture
@@ -168,6 +169,17 @@ def test_a_manifest_behind_a_link_is_told_as_not_compared(policy: Policy) -> Non
         assert "as web/package.json" in finding.reason
     finally:
         box.close()
+
+
+def test_a_link_that_moves_leads_elsewhere_and_is_told(plain_box: TmpBox, policy: Policy) -> None:
+    link(plain_box, "docs/to", "b.md")
+    patch = plain_box.export(compared=COMPARED)
+    (change,) = patch.changes
+    moved = replace(
+        change, kind=ChangeKind.RENAMED, old_path=b"to", old_mode=SYMLINK, old_blob=change.new_blob
+    )
+    (finding,) = inspect(replace(patch, changes=(moved,)), policy)
+    assert (finding.id, finding.path) == ("symlink", b"docs/to")
 
 
 def test_a_policy_may_only_show_what_it_does_not_refuse(plain_box: TmpBox, policy: Policy) -> None:
