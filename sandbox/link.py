@@ -66,22 +66,11 @@ _UNTAKEN_BYTES = 32 << 20
 thread that is slow to take has the guest wait, as a pipe would."""
 
 
-class _Inbox:
-    """What has come for one request and is not taken yet: a context manager, while it is open."""
+class _Inbox(deque[tuple[GuestAnswer, int]]):
+    """What has come for one request and is not taken yet, each with its size."""
 
-    def __init__(self, inboxes: "dict[int, _Inbox]", number: int) -> None:
-        self._inboxes = inboxes
-        self._number = number
-        self.answers: deque[tuple[GuestAnswer, int]] = deque()
-        # Bytes, each counted by one thread: the one that reads, and the one that asked.
-        self.came = self.taken = 0
-
-    def __enter__(self) -> int:
-        self._inboxes[self._number] = self
-        return self._number
-
-    def __exit__(self, *_: object) -> None:
-        del self._inboxes[self._number]
+    # Bytes, each counted by one thread: the one that reads, and the one that asked.
+    came = taken = 0
 
     @property
     def bytes(self) -> int:
@@ -124,9 +113,15 @@ class GuestLink:
 
     # -- requests --------------------------------------------------------------------------
 
-    def request(self) -> _Inbox:
-        """The number of a request to be sent, whose answers are kept meanwhile for `answer_to`."""
-        return _Inbox(self._inboxes, next(self._numbers))
+    def request(self) -> int:
+        """The number of a request to be sent; answers to it are kept until it is `end`ed."""
+        number = next(self._numbers)
+        self._inboxes[number] = _Inbox()
+        return number
+
+    def end(self, number: int) -> None:
+        """Pass over what still comes for a request."""
+        del self._inboxes[number]
 
     def send(self, request: HostRequest, *, number: int | None = None) -> int:
         """Send a request; gives its number, the next one unless said.
@@ -155,9 +150,12 @@ class GuestLink:
             FileError: the guest's kernel refused it.
             SandboxLost: no answer, or another one.
         """
-        with self.request() as number:
+        number = self.request()
+        try:
             self.send(request, number=number)
             answer = self.answer_to(number, until=time.monotonic() + self._answer_timeout_s)
+        finally:
+            self.end(number)
         if isinstance(answer, kind):
             return answer
         raise self.refused(answer, request)
@@ -179,7 +177,8 @@ class GuestLink:
             FileError, SandboxLost: as `ask`.
         """
         end = self.stream_end() if end is None else end
-        with self.request() as number:
+        number = self.request()
+        try:
             self.send(request, number=number)
             while True:
                 until = min(time.monotonic() + self._answer_timeout_s, end)
@@ -189,6 +188,8 @@ class GuestLink:
                 if not isinstance(answer, kinds):
                     raise self.refused(answer, request)
                 yield answer
+        finally:
+            self.end(number)
 
     def refused(self, answer: GuestAnswer, request: HostRequest) -> FileError | SandboxLost:
         """The error for an answer that is not what was asked for: what the guest says of its
@@ -231,7 +232,7 @@ class GuestLink:
             on_tick: called now and then, whatever comes meanwhile: a flood can't keep it off.
         """
         inbox = self._inboxes[number]
-        while not inbox.answers:
+        while not inbox:
             full = len(self._inboxes) > 1 and self._full()
             if not full and self._reading.acquire(blocking=False):
                 self._read_for_all(until)
@@ -239,7 +240,7 @@ class GuestLink:
                 self._await_reader(inbox, until)
             if on_tick is not None:
                 on_tick()
-        answer, size = inbox.answers.popleft()
+        answer, size = inbox.popleft()
         inbox.taken += size
         return answer
 
@@ -253,7 +254,7 @@ class GuestLink:
                 inbox = self._inboxes.get(number)
                 if inbox is not None:
                     inbox.came += size
-                    inbox.answers.append((answer, size))
+                    inbox.append((answer, size))
             self._reading.release()
             if self._waiting:
                 with self._changed:
@@ -265,7 +266,7 @@ class GuestLink:
         with self._changed:
             # Counted before the look: a reader that ends after it sees us, and tells.
             self._waiting += 1
-            if not inbox.answers and (self._reading.locked() or self._full()):
+            if not inbox and (self._reading.locked() or self._full()):
                 self._changed.wait(min(left, _TICK_S))
             self._waiting -= 1
 

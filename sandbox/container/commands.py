@@ -3,10 +3,8 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 
 from policies.file import scalars
-from policies.frozen import dataclass
 from sandbox.container.output import OnOutput, Receiver
 from sandbox.container.session import Session, SessionFiles, path_bytes, text_bytes
 from sandbox.errors import FileError, SandboxLost
@@ -19,18 +17,6 @@ _GRACE_S = 15.0
 """How long after a command's own time limit the guest may take to say so."""
 _CANCEL_S = 5.0
 """How long a guest may take to end a command that the operator wants ended."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """What is to run: a program and its arguments, or shell text."""
-
-    argv: list[bytes] | None = None
-    script: bytes | None = None
-    stdin: bytes | None = None
-    directory: bytes | None = None
-    variables: list[protocol.Variable] = field(default_factory=list)
-    leftovers: Leftovers = Leftovers.END
 
 
 def _variables(env: Mapping[str, str]) -> list[protocol.Variable]:
@@ -77,8 +63,9 @@ class SessionCommands(SessionFiles):
         Raises:
             SandboxLost: the container is gone and does not come back.
         """
-        wanted = _Wanted(script=text_bytes(command), stdin=stdin)
-        return self._run(wanted, timeout_s, on_output, self._cancelled)
+        return self._run(
+            timeout_s, stdin, self._cancelled, on_output=on_output, script=text_bytes(command)
+        )
 
     def run_program(
         self,
@@ -107,14 +94,15 @@ class SessionCommands(SessionFiles):
         """
         if not argv:
             raise FileError("no program is named")
-        wanted = _Wanted(
+        return self._run(
+            timeout_s,
+            stdin,
+            cancel or self._cancelled,
             argv=[text_bytes(word) for word in argv],
-            stdin=stdin,
             directory=None if cwd is None else path_bytes(cwd),
             variables=_variables(env or {}),
-            leftovers=leftovers,
+            keeps=leftovers is Leftovers.KEEP,
         )
-        return self._run(wanted, timeout_s, None, cancel or self._cancelled)
 
     def cancel(self) -> None:
         """End what runs now, or where nothing does, the next command; callable from a signal
@@ -131,41 +119,49 @@ class SessionCommands(SessionFiles):
 
     def _run(
         self,
-        wanted: _Wanted,
         timeout_s: float | None,
-        on_output: OnOutput | None,
+        stdin: bytes | None,
         cancel: threading.Event,
+        *,
+        on_output: OnOutput | None = None,
+        argv: list[bytes] | None = None,
+        script: bytes | None = None,
+        directory: bytes | None = None,
+        variables: Sequence[protocol.Variable] = (),
+        keeps: bool = False,
     ) -> CommandResult:
-        limit_s = self._session.plan.policy.limits.command_timeout_s
+        limits = self._session.plan.policy.limits
+        limit_s = limits.command_timeout_s
         timeout_s = limit_s if timeout_s is None else max(0.001, min(timeout_s, limit_s))
         with self._counting:
             if not self._running and self._session.disk_low.is_set():
                 self._session.disk_low.clear()
             self._running += 1
         began = time.monotonic()
-        receiver = Receiver(self._session.plan.policy.limits.output_bytes, on_output)
+        receiver = Receiver(limits.output_bytes, on_output)
         link = self._session.link
+        number = link.request()
         try:
-            with link.request() as number:
-                stdin = wanted.stdin
-                request = protocol.RunCommand(
-                    argv=wanted.argv,
-                    script=wanted.script,
-                    directory=wanted.directory,
-                    variables=wanted.variables,
-                    keeps=wanted.leftovers is Leftovers.KEEP,
-                    timeout_ms=int(timeout_s * 1000) + 1,
-                    stdin=stdin if stdin is None or len(stdin) <= PIECE else None,
-                    stdin_file=self._stored(number, stdin),
-                )
-                link.send(request, number=number)
-                until = began + timeout_s + _GRACE_S
-                end = self._await_end(link, request, number, receiver, until=until, cancel=cancel)
+            stored = stdin is not None and len(stdin) > PIECE
+            request = protocol.RunCommand(
+                argv=argv,
+                script=script,
+                directory=directory,
+                variables=[*variables],
+                keeps=keeps,
+                timeout_ms=int(timeout_s * 1000) + 1,
+                stdin=None if stored else stdin,
+                stdin_file=self._stored(number, stdin or b"") if stored else None,
+            )
+            link.send(request, number=number)
+            until = began + timeout_s + _GRACE_S
+            end = self._await_end(link, request, number, receiver, until=until, cancel=cancel)
         except SandboxLost as lost:
             # The link may have been lost before this command, which then never ran.
             self._session.revive(lost, link)
             return receiver.lost(time.monotonic() - began, str(lost))
         finally:
+            link.end(number)
             with self._counting:
                 self._running -= 1
                 if not self._running and self._cancelled.is_set():
@@ -173,10 +169,8 @@ class SessionCommands(SessionFiles):
                     self._cancelled.clear()
         return receiver.result(end, time.monotonic() - began)
 
-    def _stored(self, number: int, stdin: bytes | None) -> bytes | None:
-        """The file that holds a command's standard input; None where it goes with the request."""
-        if stdin is None or len(stdin) <= PIECE:
-            return None
+    def _stored(self, number: int, stdin: bytes) -> bytes:
+        """The file that holds a command's standard input, where it does not go with the request."""
         path = protocol.SCRATCH + b"/stdin-%d" % number
         self.write_file(path.decode(), stdin)
         return path
@@ -220,9 +214,12 @@ class SessionCommands(SessionFiles):
         """Start shell text in the background; gives an id for `poll` and `stop`."""
         link = self._session.link
         wanted = protocol.StartProcess(script=text_bytes(command))
-        with link.request() as number:
+        number = link.request()
+        try:
             link.send(wanted, number=number)
             answer = link.answer_to(number, until=time.monotonic() + _GRACE_S)
+        finally:
+            link.end(number)
         if isinstance(answer, protocol.Done):
             return number
         raise link.refused(answer, wanted)

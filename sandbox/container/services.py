@@ -75,10 +75,13 @@ def start(link: GuestLink, services: tuple[PlannedService, ...], *, abi: int) ->
 
 def _started(link: GuestLink, service: PlannedService) -> str:
     wanted = service.request()
-    with link.request() as number:
+    number = link.request()
+    try:
         link.send(wanted, number=number)
         until = time.monotonic() + service.rule.timeout_s + _GRACE_S
         answer = link.answer_to(number, until=until)
+    finally:
+        link.end(number)
     if not isinstance(answer, ServiceStarted):
         raise link.nonsense(answer, wanted)
     if answer.ending == b"ready":

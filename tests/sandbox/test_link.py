@@ -209,7 +209,8 @@ def test_a_flood_does_not_keep_whoever_waits_from_its_turn(noise: bytes) -> None
     def cancel() -> None:
         raise Cancelled
 
-    with guest(lambda _, __: itertools.repeat(noise)) as link, link.request() as number:
+    with guest(lambda _, __: itertools.repeat(noise)) as link:
+        number = link.request()
         link.send(READ, number=number)
         with pytest.raises(Cancelled):
             link.answer_to(number, until=soon(), on_tick=cancel)
@@ -334,10 +335,10 @@ def test_threads_that_ask_at_once_get_each_their_own_answer() -> None:
                 yield said(at, FilePiece(data=b"%d" % at, size=0))
 
     def ask(_: int) -> bool:
-        with link.request() as number:
-            link.send(READ, number=number)
-            answer = link.answer_to(number, until=soon())
-            return isinstance(answer, FilePiece) and answer.data == b"%d" % number
+        number = link.request()
+        link.send(READ, number=number)
+        answer = link.answer_to(number, until=soon())
+        return isinstance(answer, FilePiece) and answer.data == b"%d" % number
 
     with guest(collect) as link, ThreadPoolExecutor(8) as threads:
         assert all(threads.map(ask, range(8)))
@@ -363,19 +364,19 @@ def test_what_nobody_takes_is_bounded() -> None:
         piece = said(1, printed(b"x" * (1 << 19)))
         return itertools.repeat(piece)
 
-    with guest(flood) as link, link.request() as busy:
+    with guest(flood) as link:
+        busy, number = link.request(), link.request()
         assert busy == 1
-        with link.request() as number:
-            link.send(READ, number=number)
-            ticks: list[int] = []
+        link.send(READ, number=number)
+        ticks: list[int] = []
 
-            def on_tick() -> None:
-                ticks.append(link._inboxes[busy].bytes)
-                if ticks[-3:] == [ticks[-1]] * 3 and ticks[-1] > 32 << 20:
-                    raise TimeoutError
+        def on_tick() -> None:
+            ticks.append(link._inboxes[busy].bytes)
+            if ticks[-3:] == [ticks[-1]] * 3 and ticks[-1] > 32 << 20:
+                raise TimeoutError
 
-            with pytest.raises(TimeoutError):
-                link.answer_to(number, until=soon(), on_tick=on_tick)
+        with pytest.raises(TimeoutError):
+            link.answer_to(number, until=soon(), on_tick=on_tick)
         assert link._inboxes[busy].bytes <= 40 << 20
 
 
@@ -384,7 +385,8 @@ def test_a_thread_that_is_slow_to_take_has_the_others_wait_and_the_guest_is_kept
         yield from itertools.repeat(said(1, printed(b"x" * (1 << 19))), 120)
         yield said(number, FilePiece(data=b"later", size=5))
 
-    with guest(much) as link, ThreadPoolExecutor(1) as thread, link.request() as busy:
+    with guest(much) as link, ThreadPoolExecutor(1) as thread:
+        busy = link.request()
         other = thread.submit(link.ask, READ, FilePiece)
         until(lambda: link._inboxes[busy].bytes > 32 << 20)
         for _ in range(120):
