@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from agent.conversation.prompts import LARGEST_BYTES, context_of
+from escape.conftest import Standing
 from policies.loading import load
+from policies.policy import Policy
 from sandbox.sandbox import Sandbox
 
 
@@ -39,11 +41,11 @@ def test_a_link_leads_to_what_is_in_the_container(
     ],
 )
 def test_what_is_no_file_is_passed_over_and_never_waited_for(
-    workspace: Path, open_box: Callable[[], Sandbox], made: str
+    standing: Standing, default_policy: Policy, made: str
 ) -> None:
-    box = open_box()
-    assert box.run(f'python3 -c "{made}"').exit_code == 0
-    assert context_of(box, load("default")) is None
+    box = standing("default")
+    assert box.run(f'rm -rf AGENTS.md; python3 -c "{made}"').exit_code == 0
+    assert context_of(box, default_policy) is None
     assert box.run("echo alive").stdout == b"alive\n"
 
 

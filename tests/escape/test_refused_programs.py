@@ -2,6 +2,7 @@
 
 import pytest
 
+from escape.conftest import Standing
 from sandbox.results import Ending
 from sandbox.sandbox import Sandbox
 
@@ -22,6 +23,11 @@ STARTED = {
     "another directory": "cd /usr; bin/perl",
     "detached": "(setsid perl &); sleep 0.2",
 }
+
+
+@pytest.fixture(scope="module")
+def box(standing: Standing) -> Sandbox:
+    return standing("default")
 
 
 @pytest.mark.parametrize("how", STARTED)

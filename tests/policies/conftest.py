@@ -52,9 +52,8 @@ def narrowly(narrow: Policy) -> Decide:
 
 
 @pytest.fixture
-def by_default() -> Decide:
-    policy = load("default")
-    return lambda command: decide(policy, Call(tool="bash", arguments={"command": command}))
+def by_default(default_policy: Policy) -> Decide:
+    return lambda command: decide(default_policy, Call(tool="bash", arguments={"command": command}))
 
 
 @pytest.fixture
