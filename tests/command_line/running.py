@@ -80,17 +80,22 @@ def zygote() -> Iterator[Zygote]:
     made.close()
 
 
+def shell_in(directory: Path, zygote: Zygote) -> Shell:
+    """One with a home, a workspace and a state directory of its own below that one."""
+    for name in ("home", "work", "state"):
+        (directory / name).mkdir()
+    environ = {
+        **_ENVIRON,
+        "HOME": str(directory / "home"),
+        "MOONPOOL_HOME": str(directory / "state"),
+    }
+    return Shell(directory=directory / "work", zygote=zygote, environ=environ)
+
+
 @pytest.fixture
 def moonpool(tmp_path: Path, zygote: Zygote) -> Iterator[Shell]:
     """The command line with a home of its own; what it recorded is read again at the end."""
-    for name in ("home", "work", "state"):
-        (tmp_path / name).mkdir()
-    environ = {
-        **_ENVIRON,
-        "HOME": str(tmp_path / "home"),
-        "MOONPOOL_HOME": str(tmp_path / "state"),
-    }
-    yield Shell(directory=tmp_path / "work", zygote=zygote, environ=environ)
+    yield shell_in(tmp_path, zygote)
     for run in sorted((tmp_path / "state" / "runs").glob("*")):
         check_recorded(run)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from command_line.running import DONE, Shell, bash
+from command_line.running import DONE, Shell, bash, shell_in
+from command_line.zygote import Zygote
 from fakes.model import saying
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_RUN
@@ -35,12 +37,35 @@ def turn(text: str, *commands: str) -> dict[str, Any]:
     return {"text": text, **({"calls": calls} if calls else {})}
 
 
+def fill(workspace: Path) -> None:
+    for name in ("keep.sh", "b.txt"):
+        (workspace / name).write_text(f"{name}\n")
+    (workspace / "keep.sh").chmod(0o644)
+
+
+@pytest.fixture(scope="module")
+def recorded(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory, image: str) -> Path:
+    """A state directory with one run of `TURNS`."""
+    assert image
+    shell = shell_in(tmp_path_factory.mktemp("recorded"), zygote)
+    fill(shell.directory)
+    model = saying(shell.directory.parent / "script.yaml", *TURNS, DONE)
+    done = shell("run", "the task", "-m", model)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Path(shell.environ["MOONPOOL_HOME"])
+
+
+@pytest.fixture
+def first(moonpool: Shell, recorded: Path) -> Path:
+    """That run, which a test may do with as it likes; the workspace is where it was made."""
+    shutil.copytree(recorded, moonpool.environ["MOONPOOL_HOME"], dirs_exist_ok=True)
+    return newest(moonpool)
+
+
 @pytest.fixture
 def run(moonpool: Shell, tmp_path: Path, image: str) -> Callable[..., Path]:
     assert image
-    for name in ("keep.sh", "b.txt"):
-        (moonpool.directory / name).write_text(f"{name}\n")
-    (moonpool.directory / "keep.sh").chmod(0o644)
+    fill(moonpool.directory)
 
     def made(*turns: dict[str, Any], policy: str = "") -> Path:
         model = saying(tmp_path / "script.yaml", *turns, DONE)
@@ -97,8 +122,7 @@ def changes(summary: dict[str, Any]) -> set[tuple[str, str]]:
     return {(row["kind"], row["path"]) for row in summary["changes"]}
 
 
-def test_the_points_of_a_run_are_listed(moonpool: Shell, run: Callable[..., Path]) -> None:
-    run(*TURNS)
+def test_the_points_of_a_run_are_listed(moonpool: Shell, first: Path) -> None:
     shown = moonpool("fork", "last")
     assert shown.returncode == 0
     lines = shown.stdout.splitlines()
@@ -109,9 +133,8 @@ def test_the_points_of_a_run_are_listed(moonpool: Shell, run: Callable[..., Path
 
 
 def test_what_a_fork_made_is_copied_to_a_directory_that_was_not_there(
-    run: Callable[..., Path], fork: Fork, tmp_path: Path
+    first: Path, fork: Fork, tmp_path: Path
 ) -> None:
-    run(*TURNS)
     out = tmp_path / "new" / "out"
     code, _, err = fork("last", "--at", "1", "-o", str(out), then=(turn("on", "echo f > f"), DONE))
     assert code == 0, err
@@ -121,9 +144,8 @@ def test_what_a_fork_made_is_copied_to_a_directory_that_was_not_there(
 
 
 def test_a_fork_has_the_files_and_the_conversation_of_then_and_goes_on(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork, engine: Engine
+    moonpool: Shell, first: Path, fork: Fork, engine: Engine
 ) -> None:
-    first = run(*TURNS)
     code, summary, err = fork("last", "--at", "1", then=(turn("on", "cat a.txt; echo f > f"), DONE))
     assert code == 0, err
     assert changes(summary) == {("added", "a.txt"), ("modified", "keep.sh"), ("added", "f")}
@@ -141,9 +163,8 @@ def test_a_fork_has_the_files_and_the_conversation_of_then_and_goes_on(
 
 @pytest.mark.parametrize("call", [0, 2, 3, 4, 5, 6])
 def test_at_every_call_the_files_are_what_they_were_then(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork, call: int
+    moonpool: Shell, first: Path, fork: Fork, call: int
 ) -> None:
-    run(*TURNS)
     code, summary, err = fork("last", "--at", str(call))
     assert code == 0, err
     d = {("added", "x/y/d.txt"), ("added", "x/l")} if call == 6 else {("added", "d.txt")}
@@ -155,9 +176,8 @@ def test_at_every_call_the_files_are_what_they_were_then(
 
 
 def test_in_the_middle_of_parallel_calls_the_rest_are_answered_as_not_run(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork
+    moonpool: Shell, first: Path, fork: Fork
 ) -> None:
-    run(*TURNS)
     code, _, err = fork("last", "--at", "4", "now differently")
     assert code == 0, err
     rows = events(newest(moonpool))
@@ -173,10 +193,7 @@ def test_in_the_middle_of_parallel_calls_the_rest_are_answered_as_not_run(
     assert ids <= answered
 
 
-def test_a_finished_run_goes_on_with_a_follow_up(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork
-) -> None:
-    run(*TURNS)
+def test_a_finished_run_goes_on_with_a_follow_up(moonpool: Shell, first: Path, fork: Fork) -> None:
     code, _, err = fork("last", "--at", "end")
     assert (code, "had finished there" in err) == (2, True)
     code, summary, err = fork("last", "--at", "end", "and now?", then=(turn("x", "ls > ls"), DONE))
@@ -187,10 +204,7 @@ def test_a_finished_run_goes_on_with_a_follow_up(
 
 
 @pytest.mark.slow
-def test_the_record_of_a_fork_is_a_full_one(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork
-) -> None:
-    run(*TURNS)
+def test_the_record_of_a_fork_is_a_full_one(moonpool: Shell, first: Path, fork: Fork) -> None:
     code, summary, err = fork("last", "--at", "3", then=(turn("on", "echo 9 >> a.txt"), DONE))
     assert code == 0, err
     verified = moonpool("verify", summary["run_id"])
@@ -208,9 +222,8 @@ def test_the_record_of_a_fork_is_a_full_one(
 
 
 def test_todays_ceiling_holds_over_the_recorded_policy(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork, tmp_path: Path
+    moonpool: Shell, first: Path, fork: Fork, tmp_path: Path
 ) -> None:
-    run(*TURNS)
     directory = tmp_path / "home/.config/moonpool"
     directory.mkdir(parents=True)
     (directory / "ceiling.yaml").write_text(
@@ -259,10 +272,7 @@ def test_where_the_files_are_not_known_the_nearest_call_is_named(
 
 
 @pytest.mark.parametrize("at", ["7", "99999999999", "-1", "x", "", "1.5"])
-def test_a_call_that_is_none_is_a_mistake(
-    moonpool: Shell, run: Callable[..., Path], at: str
-) -> None:
-    run(bash("true"))
+def test_a_call_that_is_none_is_a_mistake(moonpool: Shell, first: Path, at: str) -> None:
     assert moonpool("fork", "last", f"--at={at}").returncode == 2
 
 
@@ -282,35 +292,30 @@ def _rewritten(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     "path", ["../out", "/etc/x", "a/../../x", "", "a//b", "nul\0", ".git/hooks/post-checkout"]
 )
 def test_a_path_that_no_run_writes_is_refused(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork, path: str, tmp_path: Path
+    moonpool: Shell, first: Path, fork: Fork, path: str, tmp_path: Path
 ) -> None:
-    record = run(bash("echo 1 > a.txt"))
 
     def change(row: dict[str, Any]) -> None:
         for item in row.get("changed", []):
             item["path"] = path
 
-    _rewritten(record, change)
+    _rewritten(first, change)
     code, _, err = fork("last", "--at", "1")
     assert (code, "no run writes" in err) == (3, True), err
     assert len(list((tmp_path / "state/runs").iterdir())) == 1
 
 
-def test_a_line_that_was_changed_is_refused(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork
-) -> None:
-    record = run(bash("echo 1 > a.txt"))
-    text = (record / "events.jsonl").read_text()
-    (record / "events.jsonl").write_text(text.replace('"a.txt"', '"b.txt"', 1))
+def test_a_line_that_was_changed_is_refused(moonpool: Shell, first: Path, fork: Fork) -> None:
+    text = (first / "events.jsonl").read_text()
+    (first / "events.jsonl").write_text(text.replace('"a.txt"', '"b.txt"', 1))
     code, _, err = fork("last", "--at", "1")
     assert (code, "is not what the run wrote" in err) == (3, True), err
 
 
 def test_a_content_that_is_another_or_gone_is_refused(
-    moonpool: Shell, run: Callable[..., Path], fork: Fork
+    moonpool: Shell, first: Path, fork: Fork
 ) -> None:
-    record = run(bash("echo 1 > a.txt"))
-    file = Store(record / "steps").file_of(blob_id(b"1\n"))
+    file = Store(first / "steps").file_of(blob_id(b"1\n"))
     file.chmod(0o600)
     for data in (b"blob 2\0X\n", b"blob 9\0short", b"tree 0\0", b"blob 99999999999\0x"):
         file.write_bytes(zlib.compress(data))
