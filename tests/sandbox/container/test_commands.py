@@ -1,19 +1,40 @@
 """Commands in a real sandbox: results, state, time, output, leftovers."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
+from policies.loading import load
 from policies.policy import Policy
+from sandbox.engine.docker import Engine
 from sandbox.errors import FileDenied, FileError, FileExists, FileMissing, FileWrongType
 from sandbox.results import Ending, FileType
 from sandbox.sandbox import Sandbox
 from waiting import until
 
 OUTPUT_LIMIT = 64 << 10
+
+
+@pytest.fixture(scope="module")
+def shared(
+    engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandbox]:
+    workspace = tmp_path_factory.mktemp("workspace")
+    policy = load("default")
+    with Sandbox.open(workspace=workspace, policy=policy, image=image, engine=engine) as box:
+        yield box
+
+
+@pytest.fixture
+def box(shared: Sandbox) -> Sandbox:
+    """One sandbox for them all: its workspace is empty, and the shell stands there."""
+    emptied = shared.run("dirs -c; cd /workspace; umask 022; find . -mindepth 1 -delete")
+    assert emptied.exit_code == 0, emptied
+    return shared
 
 
 def test_exit_code_and_streams_are_kept_apart(box: Sandbox) -> None:
@@ -294,7 +315,8 @@ def test_a_huge_directory_is_listed_up_to_a_limit(box: Sandbox) -> None:
     assert listing.cut
 
 
-def test_the_workspace_on_the_host_is_not_touched(box: Sandbox, workspace: Path) -> None:
+def test_the_workspace_on_the_host_is_not_touched(open_box: OpenBox, workspace: Path) -> None:
+    box = open_box()
     box.run("echo x > new; rm -rf .git")
     box.write_file("other", b"y")
     assert list(workspace.iterdir()) == []

@@ -9,8 +9,9 @@ import pytest
 from agent.cli.hunks import chosen
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import spelled
-from command_line.running import SCRIPT, Shell, bash
+from command_line.running import SCRIPT, Shell, bash, shell_in
 from command_line.terminal import Terminal
+from command_line.zygote import Zygote
 from fakes.model import saying
 
 CODE = "".join(f"line {number}\n" for number in range(1, 31))
@@ -21,18 +22,37 @@ WORK = (
 FLOW = ".github/workflows/x.yml"
 
 
-@pytest.fixture
-def refused(moonpool: Shell, tmp_path: Path) -> Iterator[Path]:
-    """A workspace whose last run changed files and was refused for one of them."""
-    root = moonpool.directory / "repo"
+@pytest.fixture(scope="module")
+def recorded(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory, image: str) -> Shell:
+    """Its last run changed files of the workspace and was refused for one of them."""
+    assert image
+    shell = shell_in(tmp_path_factory.mktemp("recorded"), zygote)
+    root = shell.directory / "repo"
     root.mkdir()
     (root / "code.py").write_text(CODE)
     (root / "tool").write_text("#!/bin/sh\n")
-    model = saying(tmp_path / "work.yaml", bash(WORK), {"text": "All of it\nis done."})
-    done = moonpool("run", "x", "-w", "repo", "-m", model, "--verify", "false")
+    model = saying(root.parents[1] / "work.yaml", bash(WORK), {"text": "All of it\nis done."})
+    done = shell("run", "x", "-w", "repo", "-m", model, "--verify", "false")
     assert done.returncode == 5, done.stderr
-    yield root
-    shutil.rmtree(root)
+    return shell
+
+
+@pytest.fixture
+def moonpool(recorded: Shell, tmp_path: Path) -> Iterator[Shell]:
+    """After a test, its workspace and its record are what they were before."""
+    root = recorded.directory.parent
+    changed = [root / name for name in ("work", "state")]
+    for path in changed:
+        shutil.copytree(path, tmp_path / path.name)
+    yield recorded
+    for path in changed:
+        shutil.rmtree(path)
+        shutil.move(tmp_path / path.name, path)
+
+
+@pytest.fixture
+def refused(moonpool: Shell) -> Path:
+    return moonpool.directory / "repo"
 
 
 def test_parts_of_a_refused_patch_are_taken_and_what_is_refused_is_not(
