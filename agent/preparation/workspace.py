@@ -110,7 +110,7 @@ def refuse_inside(path: Path, workspace: Workspace, what: str) -> None:
 
 def ignored_policies(workspace: Workspace) -> tuple[str, ...]:
     """Files of the workspace that someone may take for its policy; none is read."""
-    return tuple(name for name in _LOOKS_LIKE_POLICY if (on_host(workspace) / name).exists())
+    return tuple(name for name in _LOOKS_LIKE_POLICY if os.path.exists(on_host(workspace) / name))
 
 
 def needing_setup(workspace: Workspace) -> str | None:

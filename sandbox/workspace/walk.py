@@ -29,7 +29,7 @@ def walk_digest(root: Path) -> str:
 
     Where a linked work tree's repository stands elsewhere nothing is told of that, so it is empty.
     """
-    if (root / ".git").is_file():
+    if os.path.isfile(root / ".git"):
         return ""
     try:
         names = [b"./" + name for name in sorted(os.listdir(os.fsencode(root)))]

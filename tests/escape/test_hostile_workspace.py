@@ -173,6 +173,16 @@ def test_links_are_copied_as_links_and_never_followed(
     assert (tmp_path / "outside/secret").read_text() == SECRET
 
 
+def test_no_link_that_leads_to_no_possible_name_ends_a_run(
+    workspace: Path, tmp_path: Path, image: str
+) -> None:
+    """To look where it leads is an error of another kind than that there is nothing."""
+    for name in (".git", "moonpool.yaml", "AGENTS.md", "pyproject.toml", ".gitignore"):
+        (workspace / name).symlink_to("x" * 400)
+    done = cli(workspace, tmp_path, "run", "x", "-m", told(tmp_path, "echo changed > c"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_link_that_leads_out_is_not_applied_on_the_host(
     workspace: Path, open_box: OpenBox, tmp_path: Path
 ) -> None:

@@ -48,13 +48,13 @@ def address(text: str, directory: Path) -> str:
         if not host or host.startswith("-"):
             raise NoAddress(f"{text!r:.120} names no host")
         return text
-    if _BY_SSH.match(text) and not (directory / text).exists():
+    if _BY_SSH.match(text) and not os.path.exists(directory / text):
         return text
     path = directory / text
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError):
         raise NoAddress(f"there is no repository at {path}") from None
-    if not real.is_dir() or not any((real / name).exists() for name in (".git", "HEAD")):
+    if not any(os.path.exists(real / name) for name in (".git", "HEAD")):
         raise NoAddress(f"{path} holds no git repository")
     return os.fspath(real)

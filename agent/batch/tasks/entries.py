@@ -162,7 +162,7 @@ class TaskMaker:
                 raise _Wrong("model", f"{spec!r:.80} is no model: write {' or '.join(forms)}")
             if provider == "script":
                 path = self._directory / name.strip()
-                if not path.is_file():
+                if not os.path.isfile(path):
                     raise _Wrong("model", f"there is no script {path}")
                 spec = f"script:{os.path.normpath(path)}"
             self._models[said["model"]] = spec

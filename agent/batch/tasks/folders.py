@@ -44,7 +44,7 @@ def resolved(directory: Path, text: str) -> Path:
         raise NoFolder(f"{path} can't be used: {error.strerror}") from None
     except ValueError:
         raise NoFolder("a path without NUL is expected") from None
-    if not found.is_dir():
+    if not os.path.isdir(found):
         raise NoFolder(f"{path} is not a folder")
     return found
 
@@ -65,9 +65,10 @@ def matches(directory: Path, pattern: str) -> Sequence[tuple[str, Path]]:
         top += 1
     found = []
     for match in sorted(glob.glob(pattern, root_dir=directory)):
-        path = directory / match
-        if path.is_symlink() or path.is_dir():
-            if path.is_symlink() and not path.is_dir() and path.exists():
+        path = os.path.join(directory, match)
+        # Not by pathlib, which raises where a link leads to what can't be looked at.
+        if os.path.islink(path) or os.path.isdir(path):
+            if os.path.exists(path) and not os.path.isdir(path):
                 continue
             found.append(
                 (plain_name(match.rstrip("/").split("/")[top:]), resolved(directory, match))

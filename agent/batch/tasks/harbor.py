@@ -56,12 +56,14 @@ def tasks(path: Path, complaints: Complaints, notes: list[str]) -> Iterator[Task
     Raises:
         UsageError: there is none.
     """
-    if (path / CONFIG).is_file():
+    if os.path.isfile(path / CONFIG):
         found = [path]
     else:
         inner = sorted(each for each in path.iterdir() if not each.name.startswith("."))
-        found = [each for each in inner if (each / CONFIG).is_file()]
-        others = [one_line(each.name) for each in inner if each.is_dir() and each not in found]
+        found = [each for each in inner if os.path.isfile(each / CONFIG)]
+        others = [
+            one_line(each.name) for each in inner if os.path.isdir(each) and each not in found
+        ]
         if others and found:
             notes.append(f"folders without a {CONFIG} are no tasks: {', '.join(others)}")
     if not found:
@@ -209,13 +211,13 @@ class _Folder:
         text = self._read("instruction.md")
         if text is not None and not text.strip():
             self._missing("instruction.md", "is empty: it says what the agent is to do")
-        if (self._path / "trajectory.json").exists():
+        if os.path.lexists(self._path / "trajectory.json"):
             self._missing("trajectory.json", "a conversation begun elsewhere is not taken up here")
         return text or ""
 
     def _image(self, file: HarborFile) -> str | None:
         for name in _COMPOSE:
-            if (self._path / "environment" / name).exists():
+            if os.path.lexists(self._path / "environment" / name):
                 self._missing(
                     f"environment/{name}",
                     "asks for several containers, and a sandbox is one: see a policy's services",

@@ -3,6 +3,7 @@
 Owns which form is which, and that ids are unique. Each form has a module of its own.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def _read(
     complaints: Complaints,
     notes: list[str],
 ) -> Iterator[Task]:
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from harbor.tasks(path, complaints, notes)
         return
     maker = TaskMaker(path.parent.resolve(), Permits(policies), complaints)
@@ -80,7 +81,7 @@ def _read(
 
 
 def _rows(path: Path, complaints: Complaints) -> Iterator[TaskRow]:
-    if path.suffix.lower() == ".parquet" and path.is_file():
+    if path.suffix.lower() == ".parquet" and os.path.isfile(path):
         return rows_parquet.rows(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -90,10 +91,10 @@ def _rows(path: Path, complaints: Complaints) -> Iterator[TaskRow]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        if not path.exists():
+        if not os.path.exists(path):
             raise UsageError(f"there is no tasks file {path}")
         # A pipe or a device would be waited for without end.
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UsageError(f"the tasks file {path} is not a file")
         with path.open("rb") as stream:
             raw = stream.read(MAX_FILE_BYTES + 1)

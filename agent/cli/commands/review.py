@@ -64,9 +64,9 @@ def _place(wanted: str | None) -> tuple[Path, str]:
     if wanted is None:
         past_run.run_id("last")  # there are some
         return home, "runs"
-    if os.sep in wanted or runs_directory(Path(wanted)).is_dir():
+    if os.sep in wanted or os.path.isdir(runs_directory(Path(wanted))):
         home = Path(wanted).absolute()
-        if not runs_directory(home).is_dir():
+        if not os.path.isdir(runs_directory(home)):
             raise UsageError(f"{home} is no batch's folder: there are no runs in it")
         return home, "runs"
     return home, f"run/{past_run.run_id(wanted)}"

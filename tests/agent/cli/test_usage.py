@@ -49,6 +49,8 @@ def test_the_version_is_told(moonpool: Shell) -> None:
         (["models", "antropic"], "did you mean `anthropic`?"),
         (["show", "20260101", "-w", "."], "says whose `last` is meant"),
         (["show", "last", "-w", "."], "there is no run of"),
+        (["review", "x" * 400], "there are no runs yet"),
+        (["batch", "run", f"{'x' * 400}.yaml", "-o", "out"], "there is no tasks file"),
         (["run"], "Missing argument 'TASK'"),
         (["run", "   "], "an empty task"),
         (["run", "x", "-w", "nowhere"], "no workspace nowhere"),

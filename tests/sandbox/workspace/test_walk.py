@@ -95,6 +95,11 @@ def test_more_names_than_a_command_line_holds_are_walked(tmp_path: Path) -> None
     assert walk_digest(tmp_path) != before
 
 
+def test_a_repository_that_is_a_link_to_no_possible_name_is_walked(tmp_path: Path) -> None:
+    (tmp_path / ".git").symlink_to("x" * 400)
+    assert walk_digest(tmp_path) != ""
+
+
 def test_what_can_not_be_told_is_said_by_nothing(tmp_path: Path) -> None:
     linked = tmp_path / "linked"
     linked.mkdir()

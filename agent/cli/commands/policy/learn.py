@@ -1,5 +1,6 @@
 """``moonpool policy learn``."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def learn(given: Given) -> int:
         changed=found.changed,
         left_out=found.left_out,
         server_tools=found.server_tools,
-        is_directory=lambda place: (workspace / place).is_dir(),
+        is_directory=lambda place: os.path.isdir(workspace / place),
     )
     print(lesson.text, end="")
     for reason in lesson.unmet:

@@ -348,6 +348,22 @@ def test_link_out_of_the_folder_is_refused(
     ]
 
 
+def test_link_to_no_possible_name_is_told(
+    refused: Callable[[], list[str]], harbor: Path, tmp_path: Path
+) -> None:
+    for name in ("trajectory.json", "environment/compose.yaml", "tests/test_it.py"):
+        (harbor / name).unlink(missing_ok=True)
+        (harbor / name).symlink_to("x" * 400)
+    (tmp_path / "task").symlink_to("x" * 400)
+    assert [line.partition(":")[0] for line in refused()] == [
+        "trajectory.json",
+        "environment/compose.yaml",
+        "tests/test_it.py",
+    ]
+    with pytest.raises(UsageError, match=r"tests/test_it\.py"):
+        read_tasks(tmp_path)
+
+
 def test_circle_of_links_is_told(refused: Callable[[], list[str]], harbor: Path) -> None:
     (harbor / "instruction.md").unlink()
     (harbor / "instruction.md").symlink_to("instruction.md")

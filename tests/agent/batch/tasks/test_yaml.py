@@ -306,6 +306,20 @@ def test_circle_of_links_is_said_to_be_one(refused: Refused, folder: Path) -> No
     assert refused("t.yaml", "- {workspace: 'repos/*', task: x}\n") == [message]
 
 
+def test_link_to_no_possible_name_is_told(refused: Refused, folder: Path) -> None:
+    long = "x" * 400
+    (folder / "repos/a").symlink_to(long)
+    message = "t.yaml:1: workspace: repos/a can't be used: File name too long"
+    assert refused("t.yaml", "- {workspace: 'repos/*', task: x}\n") == [message]
+    for said in (
+        f"workspace: {long}",
+        f"git: {long}, rev: x",
+        f"workspace: repos/one, model: 'script:{long}'",
+    ):
+        (line,) = refused("t.yaml", f"- {{id: a, task: x, {said}}}\n")
+        assert line.startswith("t.yaml:1: ")
+
+
 def test_policy_in_the_workspace_is_refused_by_name_and_by_link(
     refused: Refused, folder: Path
 ) -> None:
