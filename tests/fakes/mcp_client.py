@@ -65,8 +65,8 @@ class FrameClient:
         """Args:
         asks: the client says that it can put questions to its person.
         """
-        self._to_server = to_server
-        self._from_server = from_server
+        self.to_server = to_server
+        self.from_server = from_server
         self._unread = b""
         self._frames: list[Frame] = []
         self._next = 0
@@ -79,14 +79,14 @@ class FrameClient:
     def write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._to_server, view) :]
+            view = view[os.write(self.to_server, view) :]
 
     def flood(self, data: bytes, *, quiet_s: float) -> int:
         """Write it again and again until nothing was taken for so long; gives the bytes taken."""
-        os.set_blocking(self._to_server, False)
+        os.set_blocking(self.to_server, False)
         taken = 0
-        while select.select([], [self._to_server], [], quiet_s)[1]:
-            taken += os.write(self._to_server, data)
+        while select.select([], [self.to_server], [], quiet_s)[1]:
+            taken += os.write(self.to_server, data)
         return taken
 
     def send(self, frame: object) -> None:
@@ -134,9 +134,9 @@ class FrameClient:
         until = time.monotonic() + _PATIENCE_S
         while b"\n" not in self._unread:
             left_s = until - time.monotonic()
-            if left_s <= 0 or not select.select([self._from_server], [], [], left_s)[0]:
+            if left_s <= 0 or not select.select([self.from_server], [], [], left_s)[0]:
                 raise TimeoutError("the server says nothing")
-            data = os.read(self._from_server, 1 << 16)
+            data = os.read(self.from_server, 1 << 16)
             if not data:
                 raise EOFError(self._unread)
             self._unread += data
@@ -192,14 +192,14 @@ class FrameClient:
 
     def hang_up(self) -> None:
         """Close the side on which the client speaks."""
-        if self._to_server >= 0:
-            os.close(self._to_server)
-            self._to_server = -1
+        if self.to_server >= 0:
+            os.close(self.to_server)
+            self.to_server = -1
 
     def stop_listening(self) -> None:
-        if self._from_server >= 0:
-            os.close(self._from_server)
-            self._from_server = -1
+        if self.from_server >= 0:
+            os.close(self.from_server)
+            self.from_server = -1
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The SDK's own client against a process of its own, in both revisions that there are."""
+"""The SDK's own client in both revisions that there are, against a process and against a thread."""
 
 import json
 import os
@@ -6,7 +6,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from mcp.client.client import Client
 from mcp.client.context import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 from mcp.types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
+
+from agent.servers.mcp.stdio import StdioTransport
+from fakes.mcp_client import served, settings_for
 
 SERVER = Path(__file__).parents[3] / "fakes" / "mcp_server.py"
 REVISIONS = {"legacy": "2025-11-25", "2026-07-28": "2026-07-28", "auto": "2026-07-28"}
@@ -48,6 +52,17 @@ def _client(
 ) -> Client:
     server = StdioServerParameters(command=sys.executable, args=_words(root, home, **values))
     return Client(server, mode=mode, elicitation_callback=answer)
+
+
+@asynccontextmanager
+async def _beside(
+    root: Path, home: Path, mode: str, answer: ElicitationFnT | None = None, **values: object
+) -> AsyncGenerator[Client]:
+    """One whose server is a thread of this process: another takes a second to load the SDK."""
+    with served(settings_for(root, home, **values)) as pipes:
+        transport = StdioTransport(pipes.from_server, pipes.to_server)
+        async with Client(transport.streams(), mode=mode, elicitation_callback=answer) as client:
+            yield client
 
 
 @pytest.mark.parametrize("mode", REVISIONS)
@@ -137,7 +152,7 @@ def test_a_person_approves_the_exact_command(
     person = Person(approve=True)
 
     async def work() -> None:
-        async with _client(root, home, mode, person, policies=_asking(tmp_path)) as client:
+        async with _beside(root, home, mode, person, policies=_asking(tmp_path)) as client:
             box = (await _get(client, "open", workspace="repo"))["sandbox"]
             await _get(client, "run", sandbox=box, command="echo no question")
             assert person.asked == []
@@ -166,7 +181,7 @@ def test_a_person_who_says_no_is_obeyed(
     mode: str, person: Person, root: Path, home: Path, tmp_path: Path
 ) -> None:
     async def work() -> None:
-        async with _client(root, home, mode, person, policies=_asking(tmp_path)) as client:
+        async with _beside(root, home, mode, person, policies=_asking(tmp_path)) as client:
             box = (await _get(client, "open", workspace="repo"))["sandbox"]
             refused = await _ask(client, "run", sandbox=box, command="touch made")
             assert refused.is_error
@@ -180,7 +195,7 @@ def test_a_person_who_does_not_answer_says_no(root: Path, home: Path, tmp_path: 
     person = Person(approve=None)
 
     async def work() -> None:
-        async with _client(
+        async with _beside(
             root, home, "legacy", person, policies=_asking(tmp_path), answer_s=0.3
         ) as client:
             box = (await _get(client, "open", workspace="repo"))["sandbox"]
@@ -197,7 +212,7 @@ def test_a_client_that_can_t_ask_is_refused(
     mode: str, root: Path, home: Path, tmp_path: Path
 ) -> None:
     async def work() -> None:
-        async with _client(root, home, mode, policies=_asking(tmp_path)) as client:
+        async with _beside(root, home, mode, policies=_asking(tmp_path)) as client:
             box = (await _get(client, "open", workspace="repo"))["sandbox"]
             refused = await _ask(client, "run", sandbox=box, command="touch made")
             assert "Not run" in _text(refused)
