@@ -14,6 +14,7 @@ from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import ModelError, RecordError, UsageError
 from agent.lifecycle.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
+from agent.record.chain import reopen
 from agent.record.events.lifecycle import RunStarted, SandboxReady
 from agent.record.kept import kept_skills, recall
 from agent.record.reader import lines_of
@@ -106,7 +107,7 @@ def take(
         RecordHeld: another process works on it.
         RecordError: its record can't be used; the message says why.
     """
-    record, chain = RunRecord.reopen(home, run_id, known_secrets=known_secrets)
+    record, chain = reopen(home, run_id, known_secrets=known_secrets)
     try:
         images = record.directory / IMAGES
         past = resume_state_of(

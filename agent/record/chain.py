@@ -1,22 +1,27 @@
-"""The lines of ``events.jsonl`` as a chain: each carries the hash of the one before.
+"""The lines of ``events.jsonl`` as a chain, read: each carries the hash of the one before.
 
-Owns what makes a line the one that follows, and how far a file holds together. Refuses to know what
-the lines say (`reader`).
+Owns what makes a line the one that follows, how far a file holds together, and going on with one
+whose process ended. Refuses to know what the lines say (`reader`).
 """
 
-import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import RecordError
+from agent.record.store import (
+    EVENTS,
+    FIRST,
+    RecordHeld,
+    RunRecord,
+    digest,
+    lock,
+    lock_holder,
+    runs_directory,
+)
 from policies.frozen import dataclass
-
-FIRST = "0" * 64
-"""Stands on the first line for the digest of the one before."""
-HEAD = ("seq", "time", "prev")
-"""What a line has beside its event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +45,6 @@ class Chain:
         if self.fault:
             raise RecordError(self.fault)
         return self
-
-
-def digest(line: bytes) -> str:
-    """The sha256, hex, of a line without its newline."""
-    return hashlib.sha256(line).hexdigest()
 
 
 def read_chain(file: BinaryIO, path: Path) -> Chain:
@@ -83,6 +83,45 @@ def chain_of(path: Path) -> Chain:
             return read_chain(file, path)
     except OSError as error:
         raise RecordError(f"{path} can't be read: {error.strerror}") from error
+
+
+def reopen(
+    home: Path, run_id: str, *, known_secrets: tuple[str, ...] = ()
+) -> tuple[RunRecord, Chain]:
+    """Go on with a record whose process ended; gives its lines too.
+
+    A last line that a killed process left without its end is cut off.
+
+    Raises:
+        RecordHeld: another process works on the run.
+        RecordError: the record can't be read or written, or is not what was written.
+    """
+    directory = runs_directory(home) / run_id
+    path = directory / EVENTS
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    except OSError as error:
+        raise RecordError(f"{path} can't be opened: {error.strerror}") from error
+    try:
+        if not lock(handle):
+            raise RecordHeld(run_id, lock_holder(handle))
+        with os.fdopen(os.dup(handle), "rb") as lines:
+            chain = read_chain(lines, path).require()
+        os.ftruncate(handle, chain.end)
+    except OSError as error:
+        os.close(handle)
+        raise RecordError(f"{path} can't be used: {error.strerror}") from error
+    except BaseException:
+        os.close(handle)
+        raise
+    record = RunRecord.held(
+        handle,
+        directory,
+        previous=chain.digest,
+        lines=len(chain.rows),
+        known_secrets=known_secrets,
+    )
+    return record, chain
 
 
 def _object(line: bytes) -> Mapping[str, object] | None:

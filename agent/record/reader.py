@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.record.chain import HEAD, Chain, chain_of
+from agent.record.chain import Chain, chain_of
 from agent.record.events.kinds import Recorded, decode
 from agent.record.events.lifecycle import RunEnded
 from agent.record.events.recorded import require_format
-from agent.record.store import EVENTS
+from agent.record.store import EVENTS, HEAD
 from policies.frozen import dataclass
 
 Row = Mapping[str, object]

@@ -25,6 +25,7 @@ Owns the files. Refuses to know what the events mean.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -36,7 +37,6 @@ from pathlib import Path
 from typing import Self
 
 from agent.errors import RecordError, UsageError
-from agent.record.chain import FIRST, Chain, digest, read_chain
 from agent.record.events.recorded import REDACTED
 from policies.errors import CarryingError
 from sandbox.cache import write_atomically
@@ -50,6 +50,11 @@ TRAJECTORY = "trajectory.json"
 BASELINE = "baseline"
 STEPS = "steps"
 IMAGES = "images"
+
+FIRST = "0" * 64
+"""Stands on the first line for the digest of the one before."""
+HEAD = ("seq", "time", "prev")
+"""What a line has beside its event."""
 
 _LOCK_TRIES, _LOCK_RETRY_S = 3, 0.01
 _SHORTEST_SECRET = 8
@@ -71,6 +76,10 @@ def new_run_id(now: datetime | None = None) -> str:
 
 def runs_directory(home: Path) -> Path:
     return home / "runs"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class RunRecord:
@@ -102,7 +111,7 @@ class RunRecord:
         *,
         run_id: str | None = None,
         known_secrets: tuple[str, ...] = (),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = _now,
     ) -> Self:
         """Make the directory and the event file; for the owner's eyes only.
 
@@ -129,43 +138,26 @@ class RunRecord:
         return record
 
     @classmethod
-    def reopen(
+    def held(
         cls,
-        home: Path,
-        run_id: str,
+        handle: int,
+        directory: Path,
         *,
-        known_secrets: tuple[str, ...] = (),
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> tuple[Self, Chain]:
-        """Go on with a record whose process ended; gives its lines too.
+        previous: str,
+        lines: int,
+        known_secrets: tuple[str, ...],
+    ) -> Self:
+        """Of an event file that is open, locked and whole; it is closed with the record.
 
-        A last line that a killed process left without its end is cut off.
-
-        Raises:
-            RecordHeld: another process works on the run.
-            RecordError: the record can't be read or written, or is not what was written.
+        Args:
+            previous: the digest of its last line.
+            lines: how many it has.
         """
-        directory = runs_directory(home) / run_id
-        record = cls(directory=directory, run_id=run_id, known_secrets=known_secrets, clock=clock)
-        try:
-            handle = os.open(directory / EVENTS, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        except OSError as error:
-            raise RecordError(f"{directory / EVENTS} can't be opened: {error.strerror}") from error
-        record._events = handle
-        try:
-            if not lock(handle):
-                raise RecordHeld(run_id, lock_holder(handle))
-            with os.fdopen(os.dup(handle), "rb") as lines:
-                chain = read_chain(lines, directory / EVENTS).require()
-            os.ftruncate(handle, chain.end)
-        except OSError as error:
-            record.close()
-            raise RecordError(f"{directory / EVENTS} can't be used: {error.strerror}") from error
-        except BaseException:
-            record.close()
-            raise
-        record._previous, record._seq = chain.digest, len(chain.rows)
-        return record, chain
+        record = cls(
+            directory=directory, run_id=directory.name, known_secrets=known_secrets, clock=_now
+        )
+        record._events, record._previous, record._seq = handle, previous, lines
+        return record
 
     def append(self, event: Mapping[str, object]) -> str:
         """Add one event; gives the line as it was written, without its newline.
@@ -237,6 +229,11 @@ class RecordHeld(CarryingError, UsageError):
         """0 where that is not known."""
         who = f"process {pid}" if pid else "another process"
         super().__init__(f"run {run_id} is still being worked on, by {who}")
+
+
+def digest(line: bytes) -> str:
+    """The sha256, hex, of a line without its newline."""
+    return hashlib.sha256(line).hexdigest()
 
 
 def _begun(text: str, secret: str) -> int:

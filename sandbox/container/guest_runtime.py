@@ -17,6 +17,7 @@ from sandbox.container.spec import shelf
 from sandbox.engine import images, tar
 from sandbox.engine.docker import Engine
 from sandbox.engine.first_member import first_member
+from sandbox.engine.one_layer import archive
 from sandbox.engine.values import (
     LABEL_FOREIGN,
     LABEL_PYTHON,
@@ -98,7 +99,7 @@ def without_volumes(engine: Engine, image: ImageInfo) -> str:
             "of its own: make it anew without them, by `docker export` and `docker import`"
         )
     key = f"plain-{image.id.removeprefix('sha256:')[:24]}"
-    engine.load(images.archive(image, iter([tar.END]), len(tar.END), lambda: key))
+    engine.load(archive(image, iter([tar.END]), len(tar.END), lambda: key))
     made = engine.image(images.reference(key))
     if made is None:
         raise ImageUnusable("the engine made no image without volumes of it")

@@ -22,8 +22,7 @@ from sandbox.engine.api import (
     path_part,
 )
 from sandbox.engine.endpoints import Endpoint, candidates
-from sandbox.engine.images import EngineImages
-from sandbox.engine.requests import as_json, labelled, translated, unavailable
+from sandbox.engine.images import EngineImages, as_json, labelled, translated, unavailable
 from sandbox.engine.values import LABEL_DEADLINE, ContainerInfo, EngineInfo, VolumeInfo
 from sandbox.errors import EngineUnavailable, SandboxError
 

@@ -1,23 +1,33 @@
 """The images of an engine: found, pulled, built, imported, loaded, named and removed.
 
-One that is made of another and one more layer is written in the form that an engine loads, in one
-pass over the layer: an engine that stores images itself takes the base's layers from what it has,
-so only ours is sent. Through a container (put, then commit) the same files would be written twice
-and read once more. Source of the form: moby's image/spec/v1.2.md and image/tarexport/load.go.
+Owns too what holds of every request: what counts as done, and the one place where a failure becomes
+an error of ours.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sandbox.engine import tar
-from sandbox.engine.api import NOT_FOUND, SLOW_TIMEOUT_S, path_part
-from sandbox.engine.requests import EngineRequests, labelled, translated
+from sandbox.engine.api import (
+    NOT_FOUND,
+    SLOW_TIMEOUT_S,
+    Api,
+    EngineRefused,
+    Malformed,
+    Unreachable,
+    path_part,
+)
+from sandbox.engine.endpoints import Endpoint
 from sandbox.engine.values import LABEL_LAYERS, LABEL_SNAPSHOT, ImageInfo
-from sandbox.errors import EngineError, WorkspaceError
+from sandbox.errors import (
+    ContainerGone,
+    EngineDiskFull,
+    EngineError,
+    EngineUnavailable,
+    VolumeRefused,
+)
 
 
 def reference(key: str) -> str:
@@ -30,59 +40,70 @@ def snapshot_labels(key: str, layers: int = 1) -> dict[str, str]:
     return {LABEL_SNAPSHOT: key, LABEL_LAYERS: str(layers)}
 
 
-def archive(
-    base: ImageInfo, layer: Iterator[bytes], size: int, key: Callable[[], str], *, layers: int = 1
-) -> Iterator[bytes]:
-    """The tar to load.
+def unavailable(endpoint: Endpoint, error: Exception) -> str:
+    """Why no engine could be reached at an address, and what to do."""
+    if "Permission denied" in str(error):
+        return (
+            f"no permission for the engine at {endpoint.host}: add yourself to the docker group, "
+            "use a rootless engine, or run as root"
+        )
+    if not endpoint.host:
+        return f"{endpoint.source} names no engine: see `docker context ls`, or set DOCKER_HOST"
+    return (
+        f"no engine answers at {endpoint.host} ({endpoint.source}): start it "
+        "(on Debian as root: make engine), or set DOCKER_HOST"
+    )
 
-    Args:
-        layer: an uncompressed tar, in pieces.
-        size: of that tar, in bytes; it must come to exactly that.
-        key: gives the snapshot's key, once the layer has been read to its end.
-        layers: in how many of the uppermost the workspace is.
-    """
-    digest = hashlib.sha256()
-    sent = 0
-    yield tar.header(b"new/layer.tar", kind=tar.REGULAR, size=size)
-    for piece in layer:
-        digest.update(piece)
-        sent += len(piece)
-        yield piece
-    if sent != size:
-        # A link on the host got another target between the count and the copy.
-        raise WorkspaceError("the workspace changed while it was copied: run again")
-    yield tar.padding(size)
-    contents = [*base.layers, f"sha256:{digest.hexdigest()}"]
-    config = {
-        "architecture": base.architecture,
-        "os": base.os,
-        "created": "1970-01-01T00:00:00Z",
-        "config": {"Labels": snapshot_labels(key(), layers)},
-        "rootfs": {"type": "layers", "diff_ids": contents},
-        "history": [{"created_by": "moonpool"} for _ in contents],
-    }
-    # The engine looks a layer up by its content before it opens the file named here.
-    files = [f"old/{number}.tar" for number in range(len(base.layers))]
-    manifest = [
-        {
-            "Config": "config.json",
-            "RepoTags": [reference(key())],
-            "Layers": [*files, "new/layer.tar"],
-        }
-    ]
-    for name, value in ((b"config.json", config), (b"manifest.json", manifest)):
-        yield tar.file(name, json.dumps(value).encode())
-    yield tar.END
+
+@contextmanager
+def translated(doing: str) -> Generator[None]:
+    """Make errors of a request into ours. `doing` says what was tried, as the message begins."""
+    try:
+        yield
+    except EngineRefused as error:
+        what = str(error)
+        if error.status == NOT_FOUND and "container" in what.lower():
+            raise ContainerGone(f"{doing}: the container is gone ({what})") from error
+        raise _engine_error(doing, what) from error
+    except Unreachable as error:
+        raise EngineUnavailable(
+            f"{doing}: the engine went away or does not answer; see `moonpool doctor`"
+        ) from error
+    except Malformed as error:
+        raise _engine_error(doing, str(error)) from error
+
+
+def _engine_error(doing: str, explanation: str) -> EngineError:
+    """The engine has words for what failed, and no codes."""
+    if "no space left on device" in explanation:
+        return EngineDiskFull(
+            f"{doing}: the engine's disk is full; free some space (`moonpool prune`)"
+        )
+    text = f"{doing}: {explanation}"
+    return VolumeRefused(text) if "volume" in text else EngineError(text)
+
+
+def as_json(value: Mapping[str, object]) -> bytes:
+    """The body of a request."""
+    return json.dumps(value).encode()
+
+
+def labelled(label: str) -> dict[str, str]:
+    """The query for things that carry a label (``KEY`` or ``KEY=VALUE``)."""
+    return {"filters": json.dumps({"label": [label]})}
 
 
 _PIECE_BYTES = 1 << 20
+_STREAM_END_BYTES = 16 << 20
 
 
-class EngineImages(EngineRequests):
+class EngineImages:
     """What can be done with images."""
 
-    _stores_layers: bool | None = None
-    """None until it was asked."""
+    def __init__(self, endpoint: Endpoint, api: Api) -> None:
+        self._endpoint = endpoint
+        self._api = api
+        self._stores_layers: bool | None = None  # not asked yet
 
     def workspace_layers(self, ref: str) -> tuple[str, ...]:
         """Where an image's layers with the workspace lie on the engine's host, uppermost first;
@@ -215,6 +236,34 @@ class EngineImages(EngineRequests):
         """Remove an image; one that is gone already is fine."""
         with translated(f"removing the image {ref}"):
             self._removed(f"/images/{path_part(ref)}", {}, gone=(NOT_FOUND,))
+
+    def _looked_at(self, path: str) -> dict[str, Any] | None:
+        """What the engine says of a thing; None where there is none."""
+        try:
+            return cast("dict[str, Any]", self._api.json("GET", path))
+        except EngineRefused as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    def _removed(self, path: str, query: Mapping[str, object], *, gone: tuple[int, ...]) -> None:
+        try:
+            self._api.json("DELETE", path, query=query, timeout_s=SLOW_TIMEOUT_S)
+        except EngineRefused as error:
+            if error.status not in gone:
+                raise
+
+    def _stream_in(
+        self, path: str, query: Mapping[str, object], tar: Iterable[bytes], doing: str
+    ) -> None:
+        """Send a tar of which the engine makes an image. It may answer 200 and then fail."""
+        with (
+            translated(doing),
+            self._api.call("POST", path, query=query, body=tar, timeout_s=SLOW_TIMEOUT_S) as answer,
+        ):
+            text = answer.read(_STREAM_END_BYTES).decode("utf-8", "replace")
+        if '"error"' in text:
+            raise EngineError(f"{doing} failed: {text.strip()[-300:]}")
 
 
 def _image_info(raw: Mapping[str, Any]) -> ImageInfo:

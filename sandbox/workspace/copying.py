@@ -17,6 +17,7 @@ from sandbox.container.spec import shelf
 from sandbox.engine import images
 from sandbox.engine.docker import Engine
 from sandbox.engine.images import reference
+from sandbox.engine.one_layer import archive
 from sandbox.errors import EngineError, WorkspaceChanged, WorkspaceError
 from sandbox.git.config import PersonalConfig
 from sandbox.git.manifest import Manifest
@@ -228,7 +229,7 @@ def load_layer(engine: Engine, image: str, content: LayerContent, *, layers: int
         return False
     try:
         with contextlib.closing(ahead(content.stream())) as stream:
-            engine.load(images.archive(base, stream, content.size(), content.key, layers=layers))
+            engine.load(archive(base, stream, content.size(), content.key, layers=layers))
     except EngineError:
         # Its layers may just have been removed by another process, or its disk is full: the other
         # way finds that out, and says it.

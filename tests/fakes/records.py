@@ -15,7 +15,6 @@ from typing import Any
 
 from agent.errors import RecordError
 from agent.models.interface import Image
-from agent.record.chain import HEAD
 from agent.record.conversation_state import ConversationState
 from agent.record.events.conversation import KeptImage
 from agent.record.events.kinds import Event, Recorded, decode
@@ -24,7 +23,7 @@ from agent.record.events.recorded import RecordedModel, count_losses, plain
 from agent.record.reader import RecordLine, lines_of, read_record
 from agent.record.run_state import RunState, apply
 from agent.record.runs import run_in
-from agent.record.store import EVENTS, RunRecord
+from agent.record.store import EVENTS, HEAD, RunRecord
 from agent.record.summary import RUNNING, summary_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC).isoformat()

@@ -30,6 +30,7 @@ from agent.past_runs.forked_run import begin, given_of, open_as_recorded, restor
 from agent.preparation import environment, exit_codes, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
+from agent.record.chain import reopen
 from agent.record.events.recorded import plain
 from agent.record.kept import recall
 from agent.record.reader import RecordLine, read_record
@@ -95,7 +96,7 @@ def _recorded(wanted: str, secrets: tuple[str, ...]) -> tuple[str, Lines]:
     record = read_record(runs_directory(home) / run_id)
     if not record.is_over:
         # Whoever works on it holds its lock; a killed one's torn line is cut off by that.
-        RunRecord.reopen(home, run_id, known_secrets=secrets)[0].close()
+        reopen(home, run_id, known_secrets=secrets)[0].close()
     return run_id, record.require()
 
 

@@ -12,9 +12,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from agent.errors import RecordError
-from agent.record.chain import HEAD
 from agent.record.events.kinds import Recorded, decode
-from agent.record.store import EVENTS, is_held
+from agent.record.store import EVENTS, HEAD, is_held
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import alarms, header
 from agent.review.pages.report import hiding

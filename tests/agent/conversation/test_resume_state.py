@@ -21,7 +21,7 @@ from agent.models.interface import (
     ToolUse,
     Usage,
 )
-from agent.record.chain import Chain
+from agent.record.chain import Chain, reopen
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import ConversationEnded, SandboxReady
 from agent.record.events.recorded import STRING_LIMIT
@@ -290,7 +290,7 @@ def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Pa
     both = (record.directory / "events.jsonl").read_bytes()
     for torn in range(len(whole), len(both)):
         (record.directory / "events.jsonl").write_bytes(both[:torn])
-        again, chain = RunRecord.reopen(tmp_path, "r")
+        again, chain = reopen(tmp_path, "r")
         again.append({"event": "three"})
         again.close()
         assert (len(chain.rows), chain.torn_bytes) == (1, torn - len(whole))
@@ -299,7 +299,7 @@ def test_a_last_line_that_was_torn_is_cut_off_and_the_chain_goes_on(tmp_path: Pa
 
 
 def reopened(home: Path) -> Chain:
-    record, chain = RunRecord.reopen(home, "r")
+    record, chain = reopen(home, "r")
     record.close()
     return chain
 
@@ -315,12 +315,12 @@ def test_a_line_that_somebody_changed_is_refused(tmp_path: Path, old: bytes, new
     file = record.directory / "events.jsonl"
     file.write_bytes(file.read_bytes().replace(old, new, 1))
     with pytest.raises(RecordError, match="changed since"):
-        RunRecord.reopen(tmp_path, "r")
+        reopen(tmp_path, "r")
 
 
 def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
     record = RunRecord.create(tmp_path, run_id="r")
     with pytest.raises(Exception, match="still being worked on"):
-        RunRecord.reopen(tmp_path, "r")
+        reopen(tmp_path, "r")
     record.close()
     reopened(tmp_path)

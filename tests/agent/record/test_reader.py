@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import RecordError
-from agent.record.chain import digest
 from agent.record.events.lifecycle import Notice
 from agent.record.reader import read_record
 from agent.record.run_state import fold
+from agent.record.store import digest
 from agent.record.summary import summary_of
 from fakes.records import run_started, written_record
 

@@ -13,8 +13,9 @@ import pytest
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
+from agent.record.chain import reopen
 from agent.record.decisions import decisions
-from agent.record.store import EVENTS, PATCH, SUMMARY, RunRecord
+from agent.record.store import EVENTS, PATCH, SUMMARY
 from agent.review.decide.applying import apply_accepted
 from agent.review.decide.outcome import (
     Applied,
@@ -156,7 +157,7 @@ def test_a_run_that_goes_or_was_killed_is_not_applied(make: Make) -> None:
     directory = reviewed.run.directory
     said = json.loads((directory / SUMMARY).read_text())
     (directory / SUMMARY).write_text(json.dumps({**said, "outcome": "running", "patch": None}))
-    record, _ = RunRecord.reopen(reviewed.home, reviewed.run.id)
+    record, _ = reopen(reviewed.home, reviewed.run.id)
     with pytest.raises(UsageError, match="still goes on"):
         applied(reviewed, ONE)
     record.close()

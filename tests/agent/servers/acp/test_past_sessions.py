@@ -8,7 +8,7 @@ import pytest
 from acp.client.connection import ClientSideConnection
 from acp.exceptions import RequestError
 
-from agent.record.store import RunRecord
+from agent.record.chain import reopen
 from editors.desk import Desk, FakeEditor, ask, choosing
 
 DONE = {"text": "Done."}
@@ -188,7 +188,7 @@ def test_session_that_is_open_is_not_loaded_over_itself(desk: Desk) -> None:
 
 def test_session_that_another_process_works_on_is_refused(desk: Desk) -> None:
     session = begun(desk, "one")
-    held, _ = RunRecord.reopen(desk.directory / "home", session)
+    held, _ = reopen(desk.directory / "home", session)
 
     async def body(client: ClientSideConnection) -> None:
         with pytest.raises(RequestError, match="another process"):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from agent.models.interface import Usage
-from agent.record.chain import digest
 from agent.record.events.conversation import CallRefused, CallStarted, WhyRefused
 from agent.record.events.lifecycle import Exported, RunEnded, RunStarted
 from agent.record.outcome import Finished
+from agent.record.store import digest
 from checkout import EXAMPLES
 from command_line.running import Shell
 from fakes.records import START, run_started, written_record

@@ -6,7 +6,8 @@ import tarfile
 
 import pytest
 
-from sandbox.engine.images import archive, reference
+from sandbox.engine.images import reference
+from sandbox.engine.one_layer import archive
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import WorkspaceError
 
