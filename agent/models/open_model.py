@@ -1,8 +1,10 @@
 """From what the operator writes after ``-m`` to a model.
 
-Owns the list of providers, the default model, and which environment variable and which part of the
-configuration goes to which. Both come as arguments, from the CLI. A provider's SDK is imported when
-it is asked for: the import alone takes most of a second.
+Owns the list of providers, the default model, which environment variable and which part of the
+configuration goes to which, and who runs a model: the provider itself, a cloud, or somebody behind
+another base URL. The same name costs and can do different things with each of them. Environment and
+configuration come as arguments, from the CLI. A provider's SDK is imported when it is asked for:
+the import alone takes most of a second.
 
 A key of the configuration goes where the configuration says, or to the public service, and nowhere
 else: where the environment names another base URL, the environment's own key counts.
@@ -26,7 +28,9 @@ To add a provider, as ``openai:NAME`` was added (another API of the same SDK is 
 
 import re
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
 from agent.errors import ModelAuth, UsageError, extra_missing
@@ -36,6 +40,17 @@ if TYPE_CHECKING:
     from agent.models.listing import OfferedModel
     from agent.models.openai.wire_api import WireApi
     from agent.models.service import ServiceModel
+
+_PUBLIC_HOSTS: Final = {
+    "anthropic": "api.anthropic.com",
+    "openai": "api.openai.com",
+    "responses": "api.openai.com",
+}
+_URL_VARIABLES: Final = {
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "openai": "OPENAI_BASE_URL",
+    "responses": "OPENAI_BASE_URL",
+}
 
 DEFAULT_MODEL: Final = "anthropic:claude-opus-5-5"
 """Source: listed in the SDK's ``types/model_param.py`` and used in its README (anthropic 2.11.0);
@@ -50,6 +65,42 @@ AWS_REGION: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 GOOGLE_REGION: Final = ("CLOUD_ML_REGION",)
 GOOGLE_PROJECT: Final = ("ANTHROPIC_VERTEX_PROJECT_ID",)
 _PLACE: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}\Z")
+
+
+class Host(Enum):
+    PROVIDER = "the provider"
+    BEDROCK = "Bedrock"
+    VERTEX = "Vertex AI"
+    GATEWAY = "another base URL"
+    """Whoever stands there may bill as it likes."""
+
+    @property
+    def is_cloud(self) -> bool:
+        return self in {Host.BEDROCK, Host.VERTEX}
+
+
+def host_of(model: str, *, environ: Mapping[str, str], configuration: Configuration) -> Host:
+    """Who runs the model ``PROVIDER:NAME``."""
+    provider = model.partition(":")[0]
+    if provider not in _PUBLIC_HOSTS:
+        return Host.PROVIDER
+    service = configuration.anthropic if provider == "anthropic" else configuration.openai
+    match service:
+        case Bedrock():
+            return Host.BEDROCK
+        case Vertex():
+            return Host.VERTEX
+    url = environ.get(_URL_VARIABLES[provider]) or service.base_url
+    return Host.PROVIDER if url is None or is_of(url, _PUBLIC_HOSTS[provider]) else Host.GATEWAY
+
+
+def is_of(url: str, domain: str) -> bool:
+    """Whether a URL is of that domain, or of a region of it."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    return host == domain or host.endswith(f".{domain}")
 
 
 def open_model(spec: str, *, environ: Mapping[str, str], configuration: Configuration) -> Model:

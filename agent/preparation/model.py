@@ -16,9 +16,8 @@ from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
 from agent.errors import ModelError, UsageError, extra_missing
-from agent.models.host import Host, host_of, refuse_what_cannot_be
 from agent.models.interface import Model, ToolForm
-from agent.models.open_model import DEFAULT_MODEL
+from agent.models.open_model import DEFAULT_MODEL, Host, host_of
 from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of, listed_models
 from agent.preparation import environment, workspace
@@ -157,7 +156,10 @@ def ready(
         _refuse_dollars(f"policy {policy.name} has budget.usd", model.name, host, facts)
     if batch_usd:
         _refuse_dollars("the batch has a budget in dollars", model.name, host, facts)
-    refuse_what_cannot_be(policy, model.name, host)
+    if policy.server_tools:
+        from agent.models.server_tool_rules import refuse_what_cannot_be  # few policies list one
+
+        refuse_what_cannot_be(policy, model.name, host)
     listed = prices is None and configuration.prices is None
     notices: tuple[str, ...] = ()
     in_dollars = batch_usd or policy.budget.usd is not None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from agent.models.interface import Image
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
@@ -91,7 +92,7 @@ class Tool(Generic[_A]):
     """Raises FileError for what goes back to the model as an error, SandboxError to end the run."""
 
     def schema(self) -> dict[str, object]:
-        return _without_titles(self.arguments.model_json_schema())
+        return _without_titles(self.arguments.model_json_schema(schema_generator=_Schema))
 
     def decode(self, arguments: Mapping[str, object]) -> _A:
         """Check what the model sent.
@@ -108,6 +109,11 @@ class Tool(Generic[_A]):
         self, arguments: Mapping[str, object], sandbox: SandboxProtocol, context: ToolContext
     ) -> ToolAnswer:
         return self.act(self.decode(arguments), sandbox, context)
+
+
+class _Schema(GenerateJsonSchema):
+    def encode_default(self, dft: Any) -> Any:
+        return dft  # JSON already: to find that out, pydantic makes an adapter for each
 
 
 class MalformedError(Exception):

@@ -2,7 +2,7 @@
 
 Pure: imports no SDK, does no I/O. Owns which version of a tool a model gets, and the rules for the
 blocks of such tools in a history. Refuses to know whether they may be used (the policy, by
-`agent.models.host`).
+`agent.models.server_tool_rules`).
 
 Sources: the SDK's ``types/*_tool_*_param.py`` (anthropic 2.11.0); the API's pages on server tools,
 web search, web fetch and code execution (October 2026): the newest versions want a model of

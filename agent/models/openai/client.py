@@ -20,7 +20,6 @@ from typing import Any, Final, Self, cast
 import openai
 
 from agent.errors import ModelAuth, ModelRefusedRequest
-from agent.models.host import is_of
 from agent.models.http_errors import ServiceWords
 from agent.models.interface import (
     AssistantMessage,
@@ -32,6 +31,7 @@ from agent.models.interface import (
     Usage,
 )
 from agent.models.listing import OfferedModel
+from agent.models.open_model import is_of
 from agent.models.openai.dialect import Complaint, Dialect
 from agent.models.openai.errors import ERRORS, complaint, failed
 from agent.models.openai.listing import listed

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.errors import UsageError
-from agent.models.host import Host, refuse_what_cannot_be
 from agent.models.interface import AssistantMessage, Opaque, Reply, StopReason, Text, Usage
+from agent.models.open_model import Host
+from agent.models.server_tool_rules import refuse_what_cannot_be
 from agent.past_runs.policy_usage import policy_usage
 from agent.record.events.conversation import ModelReplied
 from agent.record.events.kinds import served_in_words

@@ -1,7 +1,7 @@
 """The tools that the Responses API runs itself: what is asked for, and what comes back.
 
 Pure: imports no SDK, does no I/O. Refuses to know whether they may be used (the policy, by
-`agent.models.host`).
+`agent.models.server_tool_rules`).
 
 Source: the SDK's ``types/responses/tool_param.py``, ``web_search_tool_param.py`` and
 ``response_function_web_search.py`` (openai 3.54.0).

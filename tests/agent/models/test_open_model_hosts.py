@@ -3,7 +3,7 @@
 import pytest
 
 from agent.config.values import AnthropicApi, Bedrock, Configuration, OpenAIService, Vertex
-from agent.models.host import Host, host_of
+from agent.models.open_model import Host, host_of
 
 CLAUDE = "anthropic:claude-opus-5-5"
 LOCAL = "http://localhost:11434/v1"

@@ -1,30 +1,14 @@
-"""Who runs a model: the provider itself, a cloud, or somebody behind another base URL.
+"""What a policy lists under ``server_tools``, before the run: whether the model's service has it.
 
-Pure. The same name costs and can do different things with each of them; whether a run may go with
-what its policy lists under ``server_tools`` is asked before it begins. Refuses to know how any of
-them is reached (`agent.models.open_model`), and how such a tool is asked for (a provider's own
-module).
+Pure. Refuses to know how such a tool is asked for (a provider's own module).
 """
 
 from collections.abc import Mapping
-from enum import Enum
 from typing import Final
-from urllib.parse import urlsplit
 
-from agent.config.values import Bedrock, Configuration, Vertex
 from agent.errors import UsageError
+from agent.models.open_model import Host
 from policies.policy import SERVER_TOOLS, Policy
-
-_PUBLIC_HOSTS: Final = {
-    "anthropic": "api.anthropic.com",
-    "openai": "api.openai.com",
-    "responses": "api.openai.com",
-}
-_URL_VARIABLES: Final = {
-    "anthropic": "ANTHROPIC_BASE_URL",
-    "openai": "OPENAI_BASE_URL",
-    "responses": "OPENAI_BASE_URL",
-}
 
 _HAVE: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": SERVER_TOOLS,
@@ -38,42 +22,6 @@ _ONLY_WITH: Final[Mapping[tuple[str, str], str]] = {("responses", "web_fetch"): 
 _PAID_BY_TOKENS: Final = frozenset({"web_fetch"})
 """Source: the API's page on pricing (October 2026): a search costs by the piece, run code by the
 hour, a fetched page nothing but its tokens."""
-
-
-class Host(Enum):
-    PROVIDER = "the provider"
-    BEDROCK = "Bedrock"
-    VERTEX = "Vertex AI"
-    GATEWAY = "another base URL"
-    """Whoever stands there may bill as it likes."""
-
-    @property
-    def is_cloud(self) -> bool:
-        return self in {Host.BEDROCK, Host.VERTEX}
-
-
-def host_of(model: str, *, environ: Mapping[str, str], configuration: Configuration) -> Host:
-    """Who runs the model ``PROVIDER:NAME``."""
-    provider = model.partition(":")[0]
-    if provider not in _PUBLIC_HOSTS:
-        return Host.PROVIDER
-    service = configuration.anthropic if provider == "anthropic" else configuration.openai
-    match service:
-        case Bedrock():
-            return Host.BEDROCK
-        case Vertex():
-            return Host.VERTEX
-    url = environ.get(_URL_VARIABLES[provider]) or service.base_url
-    return Host.PROVIDER if url is None or is_of(url, _PUBLIC_HOSTS[provider]) else Host.GATEWAY
-
-
-def is_of(url: str, domain: str) -> bool:
-    """Whether a URL is of that domain, or of a region of it."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return False
-    return host == domain or host.endswith(f".{domain}")
 
 
 def refuse_what_cannot_be(policy: Policy, model: str, host: Host = Host.PROVIDER) -> None:
