@@ -2,27 +2,22 @@
 
     applied/patch.diff      the whole patch, as it was then
     applied/old/            the old side of the files it changed
-    applied_to.json         where `moonpool apply` put the whole patch, the last time
 
-Beside a run's record. Owns these three and what is left to apply of a later patch.
+Beside a run's record. Owns these two and what is left to apply of a later patch.
 """
 
-import contextlib
 import hashlib
-import json
 from pathlib import Path
 
 from agent.errors import RecordError
 from agent.record.events.lifecycle import PatchApplied
+from agent.record.store import APPLIED
 from policies.frozen import dataclass
 from sandbox.cache import write_atomically
 from sandbox.errors import PatchError
 
-APPLIED = "applied"
 _PATCH = "patch.diff"
 _OLD = "old"
-_APPLIED_TO = "applied_to.json"
-_PLACE_LIMIT = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,20 +92,3 @@ def applied_of(run: Path, newest: PatchApplied | None) -> AppliedPatch:
     if said != found:
         raise RecordError(f"{applied.directory} is not what the run wrote: it was changed since")
     return applied
-
-
-def note_place(run: Path, sha256: str, place: str) -> None:
-    """Remember that the patch with this digest is in a place now. A record that can't be written
-    does without: nothing but what a person is told next depends on it."""
-    with contextlib.suppress(OSError):
-        said = json.dumps({"patch_sha256": sha256, "place": place})
-        write_atomically(run / _APPLIED_TO, said.encode("utf-8", "surrogateescape"))
-
-
-def place_of(run: Path, sha256: str) -> str | None:
-    """Where the patch with this digest was put; None where that was never done."""
-    try:
-        said = json.loads((run / _APPLIED_TO).read_bytes()[:_PLACE_LIMIT])
-        return str(said["place"]) if said["patch_sha256"] == sha256 else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -1,5 +1,6 @@
 """The runs there are: finding one by what a person types, and its summary and patch."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from agent.record import outcome as outcomes
 from agent.record.events.recorded import require_format
 from agent.record.outcome import CutShort, ExportRefused, Finished, Outcome
 from agent.record.store import (
+    APPLIED_TO,
     BASELINE,
     EVENTS,
     PATCH,
@@ -22,6 +24,7 @@ from agent.record.store import (
 from agent.record.summary import RUNNING, RunSummary
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
+from sandbox.cache import write_atomically
 from sandbox.errors import PatchError
 from sandbox.patch.make import INDEX_PATCH
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 LAST = "last"
 _LARGEST_SUMMARY = 64 << 20
+_PLACE_LIMIT = 1 << 16
 _FIRST_EVENTS = 4 << 20
 """Bytes of a record in which its container stands, if there ever was one."""
 
@@ -67,6 +71,23 @@ class RecordedRun:
         approved it, and that was required."""
         refused = self.summary.outcome == outcomes.name_of(ExportRefused)
         return refused or any(finding.refuses for finding in self.summary.findings)
+
+    def note_place(self, place: str) -> None:
+        """Remember that the whole patch is in a place now. A record that can't be written does
+        without: nothing but what a person is told next depends on it."""
+        with contextlib.suppress(OSError):
+            said = json.dumps({"patch_sha256": self.summary.patch_sha256, "place": place})
+            data = said.encode("utf-8", "surrogateescape")
+            write_atomically(self.directory / APPLIED_TO, data)
+
+    @property
+    def place(self) -> str | None:
+        """Where the whole patch was put, as it is now; None where that was never done."""
+        try:
+            said = json.loads((self.directory / APPLIED_TO).read_bytes()[:_PLACE_LIMIT])
+            return str(said["place"]) if said["patch_sha256"] == self.summary.patch_sha256 else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

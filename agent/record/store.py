@@ -9,6 +9,8 @@
         run.log         for a person, too: `agent.record.run_log`
         baseline/       the old side of the changed files, for a three-way merge
         images/         those that the model was shown, by sha256
+        applied/        what a chat's person applied on the way: `agent.record.applied_patch`
+        applied_to.json where `moonpool apply` put the whole patch, the last time
         steps/          content of what the calls changed on the way, for `moonpool blame`
 
 Each line of ``events.jsonl`` has: ``seq`` (from 0), ``time`` (RFC 3339, UTC), ``prev`` (sha256,
@@ -48,6 +50,8 @@ REFUSED_PATCH = "patch.refused.diff"
 REPORT = "report.html"
 TRAJECTORY = "trajectory.json"
 BASELINE = "baseline"
+APPLIED = "applied"
+APPLIED_TO = "applied_to.json"
 STEPS = "steps"
 IMAGES = "images"
 

@@ -8,12 +8,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from agent.record import outcome as outcomes
-from agent.record.applied_patch import AppliedPatch, place_of
 from agent.record.events.kinds import served_in_words
 from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFailed
 from agent.record.run_log import LOG
 from agent.record.runs import RecordedRun
-from agent.record.store import REPORT
+from agent.record.store import APPLIED, REPORT
 from agent.record.summary import RunSummary
 from agent.risk.finding import NEVER_ACCEPTED, NOT_APPROVED, Finding, Severity
 from agent.risk.opinion import Concern, NoOpinion, OpinionVerdict, SecondOpinion, in_words
@@ -307,10 +306,14 @@ def _next(run: RecordedRun) -> str:
 
 
 def _next_with_patch(run: RecordedRun) -> str:
-    applied = AppliedPatch.of(run.directory).patch
+    applied = b""
+    if (run.directory / APPLIED).exists():
+        from agent.record.applied_patch import AppliedPatch  # noqa: PLC0415 - of few chats
+
+        applied = AppliedPatch.of(run.directory).patch
     if applied and hashlib.sha256(applied).hexdigest() == run.summary.patch_sha256:
         return "nothing: the workspace has all of it, by /apply"
-    if place := place_of(run.directory, run.summary.patch_sha256 or ""):
+    if place := run.place:
         return f"nothing: the patch was applied to {one_line(place, 300)}"
     if run.summary.changes or applied:
         onto = " -w DIR" if run.summary.workspace.startswith(IMAGE) else ""

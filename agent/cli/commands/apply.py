@@ -13,7 +13,7 @@ from agent.cli.saying import print_json, progress
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
 from agent.preparation import environment, exit_codes
-from agent.record.applied_patch import applied_of, note_place
+from agent.record.applied_patch import applied_of
 from agent.record.reader import read_record
 from agent.record.run_state import fold
 from agent.record.runs import RecordedRun, baseline_of, delivered_of, index_patch_of, patch_of
@@ -73,7 +73,7 @@ def apply(given: Given) -> int:
     target = _target(run, given)
     _put(run, data, target, given)
     if not given[CHECK] and run.summary.patch_sha256 is not None:
-        note_place(run.directory, run.summary.patch_sha256, _place(given, target))
+        run.note_place(_place(given, target))
     return exit_codes.DONE
 
 
@@ -109,7 +109,7 @@ def _apply_part(run: RecordedRun, given: Given) -> int:
     if not given[CHECK]:
         whole = part.sha256 == run.summary.patch_sha256
         if whole:
-            note_place(run.directory, part.sha256, _place(given, target))
+            run.note_place(_place(given, target))
         decided.keep(
             given,
             run.directory,

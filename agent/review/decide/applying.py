@@ -16,7 +16,7 @@ from agent.lifecycle.job import Job, OnProgress
 from agent.past_runs.integrity import CheckState, checks
 from agent.past_runs.resume import recorded_policy, remembered_of
 from agent.past_runs.reviewed_patch import ReviewedPatch, reviewed_patch, spelled
-from agent.record.applied_patch import applied_of, note_place
+from agent.record.applied_patch import applied_of
 from agent.record.decisions import Decision, note
 from agent.record.reader import read_record
 from agent.record.run_state import RunState, fold
@@ -187,7 +187,7 @@ def _verified(
 def _keep(put: PatchPlacement, operator: Operator, result: Verification) -> None:
     run, order = put.run, put.order
     if put.is_whole:
-        note_place(run.directory, put.part.sha256, put.place)
+        run.note_place(put.place)
     asked = not isinstance(result, NotAsked)
     note(
         run.directory,

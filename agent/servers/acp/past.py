@@ -22,13 +22,13 @@ from agent.models.interface import Model
 from agent.past_runs.fork import Fork, fork, keep_steps
 from agent.past_runs.fork_points import END, at
 from agent.past_runs.forked_run import Lines, begin, restore
-from agent.record.applied_patch import APPLIED
 from agent.record.events.conversation import UserMessageAdded
 from agent.record.events.lifecycle import RunStarted
 from agent.record.kept import recall
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun, all_runs
 from agent.record.store import (
+    APPLIED,
     BASELINE,
     EVENTS,
     IMAGES,
