@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agent.api import run
 
-__all__ = ["run"]
+__all__ = ["VERSION", "run"]
+
+VERSION = "0.1.0"
+"""Of Moonpool, in the one place that says it: packages are built with it."""
 
 
 def __getattr__(name: str) -> object:

@@ -3,10 +3,10 @@
 import errno
 import sys
 
+from agent import VERSION
 from agent.cli.arguments import HELP, HelpWanted, Misuse, flag, parse
 from agent.cli.verbs import VERBS, Group, Verb
 from agent.preparation import exit_codes
-from agent.version import VERSION
 
 _VERSION = flag("--version", help="Show the version.")
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agent import VERSION
 from agent.conversation.budget import Budget, Stopwatch
 from agent.conversation.change_tracking import ChangeTracker
 from agent.conversation.loop import AgentLoop
@@ -28,7 +29,6 @@ from agent.record.kept import ImageStore
 from agent.record.outcome import Conversation, Outcome
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.version import VERSION
 from policies.decision import Approve
 from policies.file.schema import as_data, as_yaml
 from policies.frozen import dataclass

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from agent import VERSION
 from agent.config.instructions import Instructions
 from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import RecordError, UsageError
@@ -26,7 +27,6 @@ from agent.record.run_state import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import path_text
-from agent.version import VERSION
 from policies.policy import Policy
 from sandbox.errors import NotKept, SandboxLost
 from sandbox.sandbox import Sandbox

@@ -37,6 +37,7 @@ from acp.schema import (
     SseMcpServer,
 )
 
+from agent import VERSION
 from agent.errors import ModelAuth, ModelError, RecordError, UsageError
 from agent.record.store import STEPS, new_run_id
 from agent.servers.acp.commands import COMMANDS
@@ -50,7 +51,6 @@ from agent.servers.acp.transport import ClientTransport
 from agent.servers.acp.turns import TurnFailed
 from agent.servers.acp.view import EditorView
 from agent.untrusted_text import one_line, visible
-from agent.version import VERSION
 from policies.errors import PolicyError
 from sandbox.errors import SandboxError
 

@@ -6,6 +6,7 @@ from mcp.server.mcpserver import Context, MCPServer, RequestStateSecurity
 from mcp.types import CallToolResult
 from pydantic import Field
 
+from agent import VERSION
 from agent.record.outcome import Finished
 from agent.servers.mcp import called, results, wording
 from agent.servers.mcp.arguments import Handle, effects
@@ -19,7 +20,6 @@ from agent.servers.mcp.refusals import refusing
 from agent.servers.mcp.results import ClosedSandbox, OpenedSandbox
 from agent.servers.mcp.sandboxes import Sandboxes, ended
 from agent.untrusted_text import one_line
-from agent.version import VERSION
 
 _NAME = 60
 

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent import VERSION
 from agent.batch import failure
 from agent.batch.engines.cluster.boxes import CargoBoxes
 from agent.batch.engines.cluster.cargo import Cargo, PieceStore
@@ -32,7 +33,6 @@ from agent.record.outcome import Outcome
 from agent.record.run_state import BudgetSpent
 from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
-from agent.version import VERSION
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.engine.docker import Engine

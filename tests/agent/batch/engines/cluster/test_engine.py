@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import VERSION
 from agent.batch.attempt import ErrorKind
 from agent.batch.board import Board
 from agent.batch.engines.cluster.engine import ClusterEngine, batch_name
@@ -29,7 +30,6 @@ from agent.conversation.shared_budget import BatchAllowance, SharedBudget
 from agent.errors import UsageError
 from agent.preparation.exit_codes import of_outcome
 from agent.record.store import new_run_id
-from agent.version import VERSION
 from fakes.batches import a_task, an_order
 from fakes.cluster import DictStore, ThreadCluster, ThreadDesk
 from fakes.model import saying
