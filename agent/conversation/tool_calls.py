@@ -7,23 +7,24 @@ Only `SandboxError` and signals leave this module. What came of a call is in the
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from agent.conversation.change_tracking import ChangeTracker
 from agent.conversation.prompts import NOT_MADE
 from agent.interrupts import Interrupts
-from agent.models.interface import ToolUse
+from agent.models.interface import Image, ToolUse
 from agent.record.events.conversation import (
     ApprovalAnswered,
     CallEnded,
     CallRefused,
     CallStarted,
+    KeptImage,
     WhyRefused,
 )
 from agent.record.events.kinds import OutputPiece, call_in_words
 from agent.record.journal import Journal
-from agent.record.kept import ImageStore
 from agent.tools import registry
 from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
@@ -43,6 +44,43 @@ from policies.decision import (
 )
 from policies.policy import Policy
 from sandbox.errors import FileError
+
+
+class ImageStore:
+    """The images that the model of one run was shown."""
+
+    def __init__(self, directory: Path | None, shown: Iterable[Image] = ()) -> None:
+        """Args:
+        directory: made when there is something to keep; None: nothing is kept.
+        shown: what the model was shown before, by a process that ended.
+        """
+        self._directory = directory
+        self._sizes = [len(image.data) for image in shown]
+        self._kept: dict[str, Image] = {}
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each image that was shown."""
+        return tuple(self._sizes)
+
+    def keep(self, image: Image) -> KeptImage:
+        """Count an image as shown, and keep it.
+
+        Raises:
+            RecordError: it can't be written.
+        """
+        kept = KeptImage.of(image)
+        if self._directory is not None:
+            from agent.record.kept import keep_image  # noqa: PLC0415 - few runs show one
+
+            keep_image(self._directory, image)
+        self._sizes.append(len(image.data))
+        self._kept[kept.sha256] = image
+        return kept
+
+    def recall(self, kept: KeptImage) -> Image | None:
+        """An image that this process has kept."""
+        return self._kept.get(kept.sha256)
 
 
 class ToolExecutor:

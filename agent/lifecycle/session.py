@@ -17,7 +17,7 @@ from agent.conversation.budget import Budget, Stopwatch
 from agent.conversation.change_tracking import ChangeTracker
 from agent.conversation.loop import AgentLoop
 from agent.conversation.prompts import context_of, system_prompt
-from agent.conversation.tool_calls import ToolExecutor
+from agent.conversation.tool_calls import ImageStore, ToolExecutor
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job, OpenBox
 from agent.models.interface import Model
@@ -25,7 +25,6 @@ from agent.models.open_model import DEFAULT_MAX_TOKENS
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.lifecycle import Forked, ForkedFrom, Resumed, RunStarted
 from agent.record.journal import Journal, Show
-from agent.record.kept import ImageStore
 from agent.record.outcome import Conversation, Outcome
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol

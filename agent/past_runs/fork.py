@@ -48,7 +48,7 @@ from agent.record.events.lifecycle import (
     VerificationEnded,
     WorkspaceRestored,
 )
-from agent.record.kept import ImageStore
+from agent.record.kept import keep_image
 from agent.record.reader import RecordLine
 from agent.record.run_state import entries_of
 from policies.frozen import dataclass
@@ -213,7 +213,7 @@ def keep_steps(fork: Fork, steps: Path, target: Path) -> None:
         raise RecordError(f"a content in {steps} can't be used: {error}") from error
 
 
-def keep_images(fork: Fork, recall: Recall, target: ImageStore) -> None:
+def keep_images(fork: Fork, recall: Recall, target: Path) -> None:
     """Keep the images that the events name, as far as they are still there.
 
     Raises:
@@ -222,4 +222,4 @@ def keep_images(fork: Fork, recall: Recall, target: ImageStore) -> None:
     for event in fork.events:
         if isinstance(event, CallEnded):
             for image in filter(None, map(recall, event.images)):
-                target.keep(image)
+                keep_image(target, image)

@@ -21,7 +21,7 @@ from agent.models.interface import Model
 from agent.past_runs.fork import Fork, keep_images, keep_steps, mark_of
 from agent.past_runs.resume import recorded_instructions, recorded_policy, remembered_of
 from agent.record.events.lifecycle import Forked, RunStarted, SandboxReady
-from agent.record.kept import ImageStore, recall
+from agent.record.kept import recall
 from agent.record.reader import RecordLine, read_record
 from agent.record.run_state import fold
 from agent.record.store import EVENTS, IMAGES, STEPS, RunRecord
@@ -106,7 +106,7 @@ def begin(record: RunRecord, forked: Fork, job: Job, model: Model, other: Path) 
     """
     keep_steps(forked, other / STEPS, record.directory / STEPS)
     images = record.directory / IMAGES
-    keep_images(forked, partial(recall, other / IMAGES), ImageStore(images))
+    keep_images(forked, partial(recall, other / IMAGES), images)
     started = run_started(job, model.name, forked_from=forked.origin)
     for event in (started, *forked.events):
         record.append(event.json_object())

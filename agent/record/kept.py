@@ -9,7 +9,6 @@ had. A file that is gone, or is another by its digest, is none.
 
 import hashlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from agent.config.instructions import LARGEST_SKILLS, OperatorSkills, Skill
@@ -45,43 +44,15 @@ def _kept(directory: Path, digest: str, limit: int) -> bytes | None:
     return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
-class ImageStore:
-    """The images of one run."""
+def keep_image(directory: Path, image: Image) -> KeptImage:
+    """Write an image that was shown.
 
-    def __init__(self, directory: Path | None, shown: Iterable[Image] = ()) -> None:
-        """Args:
-        directory: made when there is something to keep; None: nothing is kept.
-        shown: what the model was shown before, by a process that ended.
-        """
-        self._directory = directory
-        self._sizes = [len(image.data) for image in shown]
-        self._kept: dict[str, Image] = {}
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Bytes of each image that was shown."""
-        return tuple(self._sizes)
-
-    def keep(self, image: Image) -> KeptImage:
-        """Count an image as shown, and keep it.
-
-        Raises:
-            RecordError: it can't be written.
-        """
-        kept = KeptImage(
-            media_type=image.media_type,
-            sha256=hashlib.sha256(image.data).hexdigest(),
-            size_bytes=len(image.data),
-        )
-        if self._directory is not None:
-            _keep(self._directory, kept.sha256, image.data, "an image that was shown")
-        self._sizes.append(len(image.data))
-        self._kept[kept.sha256] = image
-        return kept
-
-    def recall(self, kept: KeptImage) -> Image | None:
-        """An image that this process has kept."""
-        return self._kept.get(kept.sha256)
+    Raises:
+        RecordError: it can't be written.
+    """
+    kept = KeptImage.of(image)
+    _keep(directory, kept.sha256, image.data, "an image that was shown")
+    return kept
 
 
 def recall(directory: Path, kept: KeptImage) -> Image | None:

@@ -7,14 +7,13 @@ from agent.conversation.budget import Budget
 from agent.conversation.loop import AgentLoop
 from agent.conversation.resume_state import ResumeState
 from agent.conversation.run_share import RunShare
-from agent.conversation.tool_calls import ToolExecutor
+from agent.conversation.tool_calls import ImageStore, ToolExecutor
 from agent.interrupts import Interrupts
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.conversation import CallEnded, CallRefused, UserMessageAdded
 from agent.record.events.kinds import Event
 from agent.record.journal import Journal
-from agent.record.kept import ImageStore
 from agent.record.outcome import Conversation
 from agent.record.run_state import RunState
 from fakes.box import TmpBox

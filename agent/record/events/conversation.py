@@ -1,9 +1,10 @@
 """What is asked of the model, what it answers and calls; what it is told, and what is not sent."""
 
+import hashlib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from agent.models.interface import Opaque, Reply, Usage
+from agent.models.interface import Image, Opaque, Reply, Usage
 from agent.record.events.recorded import RecordedModel
 from policies.decision import Decision
 from policies.frozen import dataclass
@@ -184,6 +185,11 @@ class KeptImage:
     media_type: str
     sha256: str
     size_bytes: int
+
+    @classmethod
+    def of(cls, image: Image) -> Self:
+        digest = hashlib.sha256(image.data).hexdigest()
+        return cls(media_type=image.media_type, sha256=digest, size_bytes=len(image.data))
 
 
 class CallStarted(RecordedModel):

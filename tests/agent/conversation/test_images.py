@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.conversation.resume_state import resume_state_of
-from agent.conversation.tool_calls import ToolExecutor
+from agent.conversation.tool_calls import ImageStore, ToolExecutor
 from agent.errors import ModelRefusedRequest, RecordError
 from agent.interrupts import Interrupts
 from agent.models import image_header
@@ -35,7 +35,7 @@ from agent.record.events.conversation import CallEnded, ImagesWithdrawn
 from agent.record.events.kinds import Event, Recorded
 from agent.record.events.lifecycle import RunStarted
 from agent.record.journal import Journal
-from agent.record.kept import ImageStore, recall
+from agent.record.kept import recall
 from agent.record.outcome import Finished, ModelFailed
 from agent.tools import registry
 from agent.tools.interface import ToolAnswer, ToolContext
