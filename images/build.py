@@ -11,8 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from images import recipes
-from images.recipes import Recipe
-from images.trust import local_authorities
+from images.recipes import Recipe, local_authorities
 from policies.file.scalars import is_path
 from sandbox import cache
 from sandbox.engine.docker import Engine

@@ -10,8 +10,7 @@ from typing import Literal
 
 from images import recipes
 from images.build import DIGEST_LABEL, RECIPE_LABEL
-from images.recipes import Recipe
-from images.trust import local_authorities
+from images.recipes import Recipe, local_authorities
 from policies.frozen import dataclass
 from sandbox.container.prepared_image import inventory_file
 from sandbox.engine.docker import Engine

@@ -1,14 +1,16 @@
 """The recipes that ship with Moonpool, and what one is made of.
 
-A recipe is a folder of package data with an ordinary Dockerfile in it. Owns finding them, the build
-context (a tar made in memory) and the content-addressed names. Knows no engine and runs nothing.
+A recipe is a folder of package data with an ordinary Dockerfile in it. Owns finding them, the
+certificate authorities that go along with each, which this machine's administrator added to the
+public ones, the build context (a tar made in memory) and the content-addressed names. Knows no
+engine and runs nothing.
 """
 
 import hashlib
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from policies.frozen import dataclass
@@ -23,6 +25,15 @@ SHARED_FOLDER = "shared"
 TRUST_FOLDER = "trust"
 """Where a build context holds the certificate authorities that the host adds to the public ones."""
 
+ANCHOR_DIRECTORIES = (
+    Path("/usr/local/share/ca-certificates"),
+    Path("/etc/pki/ca-trust/source/anchors"),
+    Path("/usr/share/pki/ca-trust-source/anchors"),
+    Path("/etc/pki/trust/anchors"),
+    Path("/etc/ca-certificates/trust-source/anchors"),
+)
+"""Where Debian, Red Hat, SUSE and Arch have an administrator put them."""
+
 RUNTIME = "runtime"
 """The recipe of what the guest needs in other images: no image to work in."""
 PROXY = "proxy"
@@ -31,6 +42,10 @@ INTERNAL = frozenset({RUNTIME, PROXY})
 """What no agent works in."""
 
 _FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE | re.MULTILINE)
+_AUTHORITIES_BYTES = 1 << 20
+_CERTIFICATE = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----"
+)
 _OPERATORS_FILES = 2_000
 _OPERATORS_BYTES = 64 << 20
 
@@ -206,3 +221,43 @@ def _files(folder: Path, prefix: str = "") -> list[tuple[str, bytes]]:
         else:
             found.append((prefix + child.name, child.read_bytes()))
     return found
+
+
+def local_authorities(directories: Iterable[Path] = ANCHOR_DIRECTORIES) -> Mapping[str, bytes]:
+    """PEM certificates by the file name they get in an image, one certificate to a file.
+
+    On a network with an authority of its own, nothing inside an image reaches a package registry
+    without it. Only what was *added* is taken, never the whole bundle: then an update of the public
+    bundle changes no image. Only certificate blocks are taken over, whatever else a file holds (a
+    private key lying beside its certificate must not travel). Names come from the content: the same
+    authorities give the same image, however an administrator named the files.
+    """
+    found: dict[str, bytes] = {}
+    for directory in directories:
+        for path in _authority_files(directory):
+            for certificate in certificates(path):
+                found[f"{hashlib.sha256(certificate).hexdigest()[:16]}.crt"] = certificate
+    return found
+
+
+def certificates(path: Path) -> list[bytes]:
+    """The certificates in a file, PEM, each with a newline at its end."""
+    blocks = _CERTIFICATE.findall(_content(path))
+    return [b"\n".join(block.split(b"\r\n")) + b"\n" for block in blocks]
+
+
+def _authority_files(directory: Path) -> list[Path]:
+    try:
+        return sorted(path for path in directory.rglob("*") if path.is_file())
+    except OSError:
+        return []
+
+
+def _content(path: Path) -> bytes:
+    """What can be read of it; an unreadable or outsized file is no authority."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_AUTHORITIES_BYTES + 1)
+    except OSError:
+        return b""
+    return content if len(content) <= _AUTHORITIES_BYTES else b""

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
-from images.trust import ANCHOR_DIRECTORIES, certificates, local_authorities
+from images.recipes import ANCHOR_DIRECTORIES, certificates, local_authorities
 
 VARIABLES = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS",

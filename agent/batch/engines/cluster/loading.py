@@ -21,8 +21,7 @@ from agent.batch.order import AttemptOrder
 from agent.batch.task import FolderWorkspace, ImageWorkspace
 from agent.batch.workspace import workspace_of
 from images.build import ensure, ensure_recipe
-from images.recipes import RUNTIME, find
-from images.trust import local_authorities
+from images.recipes import RUNTIME, find, local_authorities
 from policies.policy import Policy
 from sandbox.container import guest_runtime
 from sandbox.container.prepared_image import PreparedImage, prepare

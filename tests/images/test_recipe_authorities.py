@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from images.trust import local_authorities
+from images.recipes import local_authorities
 
 ONE = b"-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----"
 TWO = b"-----BEGIN CERTIFICATE-----\nREVG\n-----END CERTIFICATE-----"
