@@ -9,7 +9,7 @@ import yaml
 
 from command_line.running import Shell
 
-MOST_MODULES = 398
+MOST_MODULES = 399
 """Fifty are pydantic's with what it imports, eighteen yaml's, twelve the report's; ten are no
 modules but looks for what is not there (`nt`, `org.python.core`), which the standard library makes.
 """
