@@ -118,14 +118,13 @@ def needing_setup(workspace: Workspace) -> str | None:
     for name, word in _MANIFESTS:
         try:
             file = os.open(on_host(workspace) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(file).st_mode) and word in os.read(file, 1 << 16):
+                    return name
+            finally:
+                os.close(file)
         except OSError:
             continue
-        with os.fdopen(file, "rb", buffering=0) as stream:
-            try:
-                if stat.S_ISREG(os.fstat(file).st_mode) and word in (stream.read(1 << 16) or b""):
-                    return name
-            except OSError:
-                continue
     return None
 
 

@@ -107,20 +107,16 @@ class RepositoryFiles:
                 file = os.open(name, _FILE, dir_fd=opened)
             finally:
                 os.close(opened)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                raise OSError(errno.EINVAL, "it is no regular file")
+            with os.fdopen(file, "rb") as stream:
+                data = stream.read(max_bytes + 1)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             self.problems.append(f"{path} can't be read: {getattr(error, 'strerror', error)}")
             return None
-        with os.fdopen(file, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                self.problems.append(f"{path} can't be read: it is no regular file")
-                return None
-            try:
-                data = stream.read(max_bytes + 1)
-            except OSError as error:
-                self.problems.append(f"{path} can't be read: {error.strerror}")
-                return None
         if len(data) > max_bytes:
             self.problems.append(f"{path} can't be read: it is larger than {max_bytes} bytes")
             return None

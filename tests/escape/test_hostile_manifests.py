@@ -67,7 +67,9 @@ def test_text_of_a_repository_becomes_no_key_and_no_crash(
     assert "/etc" not in proposal_of(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "requirements.txt", "package.json", "go.mod"])
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", "requirements.txt", "package.json", "go.mod", "setup.py", "tox.ini"]
+)
 def test_links_pipes_and_folders_in_place_of_a_manifest_are_not_read(
     tmp_path: Path, name: str
 ) -> None:
@@ -82,6 +84,9 @@ def test_links_pipes_and_folders_in_place_of_a_manifest_are_not_read(
     for number, plant in enumerate(plants):
         root = tmp_path / str(number)
         root.mkdir()
+        # Beside it what says that the repository is Python's, and is to be read for that.
+        (root / "poetry.lock").touch()
+        (root / "noxfile.py").touch()
         plant(root / name)
         assert "swordfish" not in proposal_of(root)
 

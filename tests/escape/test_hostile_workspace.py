@@ -173,12 +173,13 @@ def test_links_are_copied_as_links_and_never_followed(
     assert (tmp_path / "outside/secret").read_text() == SECRET
 
 
-def test_no_link_that_leads_to_no_possible_name_ends_a_run(
+def test_what_stands_where_a_file_is_looked_for_ends_no_run(
     workspace: Path, tmp_path: Path, image: str
 ) -> None:
-    """To look where it leads is an error of another kind than that there is nothing."""
+    """To look where such a link leads is an error of another kind than that there is nothing."""
     for name in (".git", "moonpool.yaml", "AGENTS.md", "pyproject.toml", ".gitignore"):
         (workspace / name).symlink_to("x" * 400)
+    (workspace / "requirements.txt").mkdir()
     done = cli(workspace, tmp_path, "run", "x", "-m", told(tmp_path, "echo changed > c"))
     assert done.returncode == 0, done.stdout + done.stderr
 
