@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.record import outcome as outcomes
 from agent.record.events.kinds import served_in_words
-from agent.record.outcome import Finished, ModelFailed, NotVerified, SandboxFailed
+from agent.record.outcome import Crashed, Finished, ModelFailed, NotVerified, SandboxFailed
 from agent.record.run_log import LOG
 from agent.record.runs import RecordedRun
 from agent.record.store import APPLIED, REPORT
@@ -69,7 +69,8 @@ _HANGING = "    "
 _FINDINGS_SHOWN = 8
 _WITHOUT_CHANGES = {
     outcomes.name_of(Finished): "nothing: there is no change to apply",
-    outcomes.name_of(SandboxFailed): "moonpool doctor, which looks for what is missing here",
+    outcomes.name_of(SandboxFailed): "moonpool doctor, unless it is said above what to do",
+    outcomes.name_of(Crashed): "please report it with the log: it is a defect of Moonpool",
     outcomes.name_of(ModelFailed): "moonpool run TASK, when the model's service answers again",
 }
 """What is to be done next, by outcome, where there is no patch to speak of."""

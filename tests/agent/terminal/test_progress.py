@@ -141,9 +141,10 @@ def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
     [
         ("finished", "nothing: there is no change to apply"),
         ("running", "moonpool resume r"),
-        ("sandbox failed", "moonpool doctor"),
+        ("sandbox failed", "moonpool doctor, unless it is said above"),
         ("model failed", "moonpool run TASK, when the model's service answers again"),
         ("limit: turns", "moonpool run TASK, in other words"),
+        ("crashed", "please report it with the log"),
         ("export refused", "moonpool show r --patch"),
     ],
 )
