@@ -21,7 +21,8 @@ _TYPE = 0o170000
 _SPECIAL = 0o007000
 _MANY_FILES = 500
 _MANY_LINES = 20_000
-_WINDOWS = frozenset("\\:")
+_WINDOWS = re.compile(r'[\\:<>"|?*]|\.\Z|\A(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|\Z)', re.IGNORECASE)
+"""In a part of a name: a folder's sign or a stream's, what can't be one, or a device."""
 
 
 def size(subject: InspectedPatch) -> Iterator[Finding]:
@@ -119,7 +120,7 @@ def names(subject: InspectedPatch) -> Iterator[Finding]:
             yield found("odd-name", path, "a part of its name begins with a dash, as options do")
         if any(part != part.strip(" ") for part in text.split("/")):
             yield found("odd-name", path, "a part of its name begins or ends with a space")
-        elif any(part.endswith(".") or _WINDOWS.intersection(part) for part in text.split("/")):
+        elif any(map(_WINDOWS.search, text.split("/"))):
             yield found("odd-name", path, "on Windows it is another name, or none")
         if text != unicodedata.normalize("NFC", text):
             note = Severity.NOTE

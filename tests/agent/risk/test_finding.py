@@ -70,7 +70,7 @@ PRESENT = [
     Case(id="git-hook", new={".hus\u212ay/pre-commit": b"x"}),
     Case(id="agent-instructions", new={"AGENTS.md.": b"x"}),
     Case(id="agent-instructions", new={"AGENTS.md::$DATA": b"x"}),
-    Case(id="odd-name", new={"a:b": b"x"}),
+    *(Case(id="odd-name", new={name: b"x"}) for name in ("a:b", "src/AUX.c", "nul", 'a"><b>')),
     Case(
         id="install-script",
         old={"fixtures/package.json": RUNS},
@@ -333,7 +333,10 @@ ABSENT = [
         id="lookalike-text",
         new={"a.md": "10 μs, Δt, Привет, IP-адрес, α-helix, naïve\n".encode()},
     ),
-    Case(id="odd-name", new={"docs/Привет, мир.md": b"", "a-b c.txt": b"", "日本.md": b""}),
+    Case(
+        id="odd-name",
+        new={"docs/Привет, мир.md": b"", "a-b c.txt": b"", "日本.md": b"", "com/aux_.c": b""},
+    ),
     Case(id="case-collision", old={"src/A.py": b"x\n"}, new={"lib/a.py": b"y\n"}),
     Case(id="case-collision", old={"src/A.py": b"x\n"}, new={"src/A.py": None, "src/a.py": b"y\n"}),
     Case(
