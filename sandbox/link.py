@@ -285,9 +285,9 @@ class GuestLink:
 
     def _read(self, until: float) -> None:
         """Wait for a moment, and take what comes."""
-        left = self._left(until)
+        self._left(until)
         try:
-            count = self._stream.receive(self._buffer, within_s=min(left, _TICK_S))
+            count = self._stream.receive(self._buffer)
         except OSError as error:
             raise self.give_up("the stream to the guest broke") from error
         if count is None:

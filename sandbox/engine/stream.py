@@ -7,26 +7,34 @@ Owns waiting, in bounded time. Refuses to know what the bytes mean.
 import contextlib
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
 
 _TICK_S = 0.25
+_TICK = struct.pack("ll", 0, int(_TICK_S * 1e6))  # a timeval
 
 
 class ByteStream:
-    """One socket. It never waits by itself, so that one call can't hold up another."""
+    """One socket. No call of it waits for longer than a moment, and none for another.
+
+    The kernel bounds a plain socket's waiting, so that to receive is one step. An encrypted one is
+    for one thread at a time: it never waits by itself, and is held for each step.
+    """
 
     def __init__(self, stream: socket.socket) -> None:
-        stream.setblocking(False)
         self._stream = stream
+        # Bytes that were received and not handed out yet, where the stream is encrypted.
+        self._decrypted: Callable[[], int] | None = getattr(stream, "pending", None)
+        stream.setblocking(self._decrypted is None)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            stream.setsockopt(socket.SOL_SOCKET, option, _TICK)
         self._readable = _polled(stream, select.POLLIN)
         self._writable = _polled(stream, select.POLLOUT)
-        # Bytes that were received and not handed out yet, where the stream is encrypted.
-        self._decrypted: Callable[[], int] = getattr(stream, "pending", int)
         self._sending = threading.Lock()
         self._touching = threading.Lock()
-        """Held around each call of the socket: an encrypted one is for one thread at a time."""
+        """Held around each step of an encrypted socket, and each sending one of a plain one."""
 
     def send(self, data: bytes | memoryview, *, within_s: float) -> None:
         """Send all of it, in one piece as seen from other threads. Raises `OSError`."""
@@ -47,14 +55,16 @@ class ByteStream:
                         return
                     data = memoryview(data)[sent:]
 
-    def receive(self, buffer: memoryview, *, within_s: float) -> int | None:
-        """Take what has come or comes in that time: how much, 0 at the end, None for nothing.
+    def receive(self, buffer: memoryview) -> int | None:
+        """Take what has come or comes in a moment: how much, 0 at the end, None for nothing.
 
         Raises `OSError`.
         """
-        if not self._decrypted() and not self._readable.poll(within_s * 1000):
-            return None
         try:
+            if self._decrypted is None:
+                return self._stream.recv_into(buffer)
+            if not self._decrypted() and not self._readable.poll(_TICK_S * 1000):
+                return None
             with self._touching:
                 return self._stream.recv_into(buffer)
         except OSError as error:
