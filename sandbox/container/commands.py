@@ -98,10 +98,12 @@ class SessionCommands(SessionFiles):
             timeout_s,
             stdin,
             cancel or self._cancelled,
-            argv=[text_bytes(word) for word in argv],
-            directory=None if cwd is None else path_bytes(cwd),
-            variables=_variables(env or {}),
-            keeps=leftovers is Leftovers.KEEP,
+            program=protocol.ProgramRun(
+                argv=[text_bytes(word) for word in argv],
+                directory=None if cwd is None else path_bytes(cwd),
+                variables=_variables(env or {}),
+                keeps=leftovers is Leftovers.KEEP,
+            ),
         )
 
     def cancel(self) -> None:
@@ -124,11 +126,8 @@ class SessionCommands(SessionFiles):
         cancel: threading.Event,
         *,
         on_output: OnOutput | None = None,
-        argv: list[bytes] | None = None,
         script: bytes | None = None,
-        directory: bytes | None = None,
-        variables: Sequence[protocol.Variable] = (),
-        keeps: bool = False,
+        program: protocol.ProgramRun | None = None,
     ) -> CommandResult:
         limits = self._session.plan.policy.limits
         limit_s = limits.command_timeout_s
@@ -144,11 +143,8 @@ class SessionCommands(SessionFiles):
         try:
             stored = stdin is not None and len(stdin) > PIECE
             request = protocol.RunCommand(
-                argv=argv,
                 script=script,
-                directory=directory,
-                variables=[*variables],
-                keeps=keeps,
+                program=program,
                 timeout_ms=int(timeout_s * 1000) + 1,
                 stdin=None if stored else stdin,
                 stdin_file=self._stored(number, stdin or b"") if stored else None,

@@ -72,14 +72,17 @@ class Receiver:
             raise ValueError(f"{name!r:.40} is not for the guest to say")
         return Ending.HOST_DISK_LOW if self.disk_low and ending is Ending.CANCELLED else ending
 
-    def _output(self, stream: int, end: StreamEnd) -> Output:
+    def _output(self, stream: int, end: StreamEnd | None) -> Output:
+        head = bytes(self._heads[stream])
+        if end is None:
+            return Output(head=head, total_bytes=len(head))
         if len(end.tail) > self._keep:
             raise ValueError("more output than is kept")
         if end.tail and self._on_output is not None:
             # What came is the first of it; whoever watches wants to see how it ended.
             self._on_output("stdout" if stream == 1 else "stderr", b"\n" + end.tail)
         return Output(
-            head=bytes(self._heads[stream]),
+            head=head,
             tail=end.tail,
             total_bytes=end.total_bytes,
             spill=None if end.spill is None else end.spill.decode("utf-8", "replace"),

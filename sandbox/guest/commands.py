@@ -58,13 +58,13 @@ class GuestCommands:
     def run(self, number: int, wanted: protocol.RunCommand) -> None:
         """Start a command in the foreground; its end is reported when it comes."""
         self._services_go_on()
-        if (self.kept or wanted.keeps) and self.noticed.crowded():
+        program = wanted.program
+        if (self.kept or (program and program.keeps)) and self.noticed.crowded():
             self._end_kept()
         try:
             command = self.spawner.foreground(number, wanted)
         except OSError as error:
-            program = wanted.argv[0] if wanted.argv else b"bash"
-            self.send(number, self._not_started(program, error))
+            self.send(number, self._not_started(program.argv[0] if program else b"bash", error))
             return
         if wanted.timeout_ms:
             command.deadline = time.monotonic() + wanted.timeout_ms / 1000

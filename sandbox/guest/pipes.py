@@ -122,11 +122,13 @@ class Stream:
             os.close(handle)
             self.spill = -1
 
-    def finish(self) -> StreamEnd:
-        """Close; gives what the host needs beside the head."""
+    def finish(self) -> StreamEnd | None:
+        """Close; gives what the host needs beside the head, None where there was nothing."""
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
+        if not self.total:
+            return None
         if self.spill is not None and self.spill >= 0:
             os.close(self.spill)
         if not self.spilled:

@@ -92,18 +92,23 @@ class RequestFailed(GuestAnswer):
 
 
 # -- commands --------------------------------------------------------------------------------
-class RunCommand(HostRequest):
-    """Answered by `Printed` as it prints, and one `CommandEnd`."""
+class ProgramRun(Fields):
+    """A program without a shell."""
 
-    argv: list[bytes] | None
-    """A program and its arguments; None where there is a script."""
-    script: bytes | None
+    argv: list[bytes]
     directory: bytes | None
     """Where it starts; None: where the last script ended."""
     variables: list[Variable]
-    """Of this command alone, beside or in place of those that all have."""
+    """Its own, beside or in place of those that all have."""
     keeps: bool
     """Whether what it leaves running goes on when it has ended by itself."""
+
+
+class RunCommand(HostRequest):
+    """A script or a program. Answered by `Printed` as it prints, and one `CommandEnd`."""
+
+    script: bytes | None
+    program: ProgramRun | None
     timeout_ms: int
     stdin: bytes | None
     stdin_file: bytes | None
@@ -117,7 +122,7 @@ class Printed(GuestAnswer):
 
 
 class StreamEnd(Fields):
-    """What there is of a stream beside what was printed."""
+    """What there is of a stream beside what was printed; None stands for one that is empty."""
 
     tail: bytes
     total_bytes: int
@@ -130,8 +135,8 @@ class CommandEnd(GuestAnswer):
     exit_code: int
     ending: bytes
     """A value of `sandbox.results.Ending`."""
-    out: StreamEnd
-    err: StreamEnd
+    out: StreamEnd | None
+    err: StreamEnd | None
     directory: bytes
     """The next command's."""
     leftovers: int

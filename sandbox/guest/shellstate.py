@@ -108,7 +108,7 @@ class ShellState:
             for directory in environment.get(b"PATH", b"/usr/bin:/bin").split(b":")
             if not any((directory + b"/").startswith(top + b"/") for top in own)
         ]
-        self._last = b""
+        self._told = b""
 
     def find(self, program: bytes) -> bytes:
         """The file that a program name stands for, where only the image has programs."""
@@ -122,6 +122,8 @@ class ShellState:
 
     def update(self, data: bytes) -> None:
         """Take over what a shell printed as it ended; anything odd is left where it is."""
+        if data == self._told and data.startswith(self.directory + b"\0"):
+            return  # the usual end: it is as it was
         fields = data.split(b"\0", 2)
         if len(fields) < 3:
             return
@@ -133,13 +135,13 @@ class ShellState:
             self.umask = int(umask, 8) & 0o777
         known = [path for path in stack[1:] if path.startswith(b"/") and len(path) < _PATH_LIMIT]
         self.stack = known[:_STACK_LIMIT]
-        if text == self._last or len(text) > _TOTAL_LIMIT:
+        if len(text) > _TOTAL_LIMIT:
             return
         try:
             found = exports(text)
         except (ValueError, IndexError):
             return
-        self._last = text
+        self._told = data
         self.environment = {
             name: value
             for name, value in found.items()

@@ -57,8 +57,6 @@ class Spawner:
     def foreground(self, number: int, wanted: RunCommand) -> RunningCommand:
         """Start a command with pipes to its outputs. Raises `OSError`."""
         command = RunningCommand(number)
-        command.keeps = wanted.keeps
-        own = {variable.name: variable.value for variable in wanted.variables}
         pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
         ends = [pipes[0][1], pipes[1][1]]
         actions: list[Any] = []
@@ -71,7 +69,7 @@ class Spawner:
             actions.append((os.POSIX_SPAWN_DUP2, self._null, 0))
         actions.append((os.POSIX_SPAWN_DUP2, pipes[0][1], 1))
         actions.append((os.POSIX_SPAWN_DUP2, pipes[1][1], 2))
-        if wanted.script is not None:
+        if wanted.program is None:
             command.state, state_end = os.pipe2(os.O_CLOEXEC)
             ends.append(state_end)
             actions.append((os.POSIX_SPAWN_DUP2, state_end, _STATE_FD))
@@ -83,10 +81,16 @@ class Spawner:
                 ends.append(files.open_regular(wanted.stdin_file, os.O_RDONLY)[0])
                 os.unlink(wanted.stdin_file)
                 actions.append((os.POSIX_SPAWN_DUP2, ends[-1], 0))
-            argv = wanted.argv or []
-            if wanted.script is not None:
-                command.script = wanted.script[:_SCRIPT_KEPT]
-                script = self._as_argument(number, wanted.script)
+            own: dict[bytes, bytes] = {}
+            if wanted.program is not None:
+                argv = wanted.program.argv
+                own = {variable.name: variable.value for variable in wanted.program.variables}
+                command.keeps = wanted.program.keeps
+                self._enter(wanted.program.directory)
+            else:
+                script = wanted.script or b""
+                command.script = script[:_SCRIPT_KEPT]
+                script = self._as_argument(number, script)
                 # The last one pushed stands first, and the script is to see no arguments.
                 stack = self._shell.stack[::-1]
                 wrapper = _WRAPPER
@@ -94,7 +98,7 @@ class Spawner:
                     pushed = [_PUSHED % at for at in range(2, len(stack) + 2)]
                     wrapper = b"".join((*pushed, _NO_MORE, _WRAPPER))
                 argv = [b"bash", b"-c", wrapper, b"bash", script, *stack]
-            self._enter(wanted.directory)
+                self._enter(None)
             self._spawn(command, argv, actions, own)
         except OSError:
             for handle in (pipes[0][0], pipes[1][0], command.state, command.stdin):
@@ -174,25 +178,21 @@ class Spawner:
         if self._oom_adjust >= 0:
             os.pwrite(self._oom_adjust, b"800", 0)
         umask = os.umask(shell.umask)
-
-        def begin() -> int:
-            return os.posix_spawn(
-                program,
-                argv,
-                {**shell.environment, **own} if own else shell.environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULT_SIGNALS,
-            )
-
         try:
-            try:
-                command.pid = begin()
-            except BlockingIOError:  # no further process may be
-                if not self._make_room():
-                    raise
-                command.pid = begin()
+            while not command.pid:
+                try:
+                    command.pid = os.posix_spawn(
+                        program,
+                        argv,
+                        {**shell.environment, **own} if own else shell.environment,
+                        file_actions=actions,
+                        setsid=True,
+                        setsigmask=(),
+                        setsigdef=_DEFAULT_SIGNALS,
+                    )
+                except BlockingIOError:  # no further process may be
+                    if not self._make_room():
+                        raise
         finally:
             os.umask(umask)
             if self._oom_adjust >= 0:

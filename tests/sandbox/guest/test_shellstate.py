@@ -129,6 +129,14 @@ def test_the_directory_is_taken_also_when_the_variables_are_nonsense() -> None:
     assert found.directory == b"/workspace/src"
 
 
+def test_what_was_printed_before_is_taken_again_where_the_directory_was_another_meanwhile() -> None:
+    found, printed = state(), b"/a\0" + BETWEEN + b'declare -x A="1"\n'
+    found.update(printed)
+    found.directory = found.workspace  # as where it is gone when a command begins
+    found.update(printed)
+    assert (found.directory, found.environment[b"A"]) == (b"/a", b"1")
+
+
 def test_umask_and_pushed_directories_are_handed_over() -> None:
     found = state()
     found.update(b"/a\0" + b"0077\n/a\n/b c\n/d\n\0")
