@@ -140,7 +140,7 @@ def of_operator(path: Path) -> Recipe:
         ImageUnusable: it is none, or too large.
     """
     # By one name, from wherever it is looked at.
-    path = path.parent.resolve() / path.name
+    path = Path(os.path.realpath(path.parent)) / path.name
     try:
         if path.is_dir():
             files = _bounded_files(path)

@@ -70,22 +70,22 @@ def directory(given: Path, what: str) -> Path:
 def is_inside(path: Path, workspace: Workspace) -> bool:
     """Does `path` lie in the workspace, by its name or by where its links lead?"""
     return isinstance(workspace, Path) and any(
-        form == workspace or workspace in form.parents
-        for form in (path.resolve(), _without_dots(path))
+        form == workspace or workspace in form.parents for form in _forms(path)
     )
 
 
 def holding(path: Path, workspaces: Collection[Path]) -> tuple[Path, ...]:
     """Those of many workspaces that a path lies in, as `is_inside` would say it of each."""
-    forms = (path.resolve(), _without_dots(path))
-    above = {place for form in forms for place in (form, *form.parents)}
+    above = {place for form in _forms(path) for place in (form, *form.parents)}
     return tuple(place for place in above if place in workspaces)
 
 
-def _without_dots(path: Path) -> Path:
-    """The path as it is named: its folder resolved, its last part not."""
+def _forms(path: Path) -> tuple[Path, Path]:
+    """The path resolved; and as it is named: its folder resolved, its last part not."""
     absolute = path.absolute()
-    return absolute.parent.resolve() / absolute.name
+    # Not by pathlib, which raises where links lead round in a circle: opening it says so.
+    found, folder = os.path.realpath(absolute), os.path.realpath(absolute.parent)
+    return Path(found), Path(folder) / absolute.name
 
 
 def refuse_policy_inside(policy: str, workspace: Workspace) -> None:

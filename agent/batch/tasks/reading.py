@@ -67,7 +67,7 @@ def _read(
     if os.path.isdir(path):
         yield from harbor.tasks(path, complaints, notes)
         return
-    maker = TaskMaker(path.parent.resolve(), Permits(policies), complaints)
+    maker = TaskMaker(Path(os.path.realpath(path.parent)), Permits(policies), complaints)
     instances: InstanceRows | None = None
     for row in _rows(path, complaints):
         if MARK not in row.data:

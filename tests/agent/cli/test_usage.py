@@ -84,6 +84,32 @@ def test_a_mistake_ends_with_2_and_says_what(
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "x", "-w", "repo", "-p", "loop.yaml"], "loop.yaml"),
+        (["run", "x", "-w", "repo", "--ceiling", "loop.yaml"], "loop.yaml"),
+        (["run", "x", "-w", "repo", "-m", "script:s.yaml", "-o", "loop"], "-o loop"),
+        (["init", "-w", "repo", "-o", "loop"], "loop is there already"),
+        (["batch", "run", "t.yaml", "-o", "loop"], "-o "),
+        (["batch", "run", "loop/t.yaml", "-o", "out"], "there is no tasks file"),
+    ],
+)
+def test_links_that_lead_round_in_a_circle_are_a_mistake(
+    moonpool: Shell, arguments: list[str], says: str
+) -> None:
+    (moonpool.directory / "repo").mkdir()
+    (moonpool.directory / "s.yaml").write_text("version: 1\nturns: [{text: a}]\n")
+    row = '{"id": "a", "workspace": "repo", "task": "x", "model": "script:s.yaml"}'
+    (moonpool.directory / "t.yaml").write_text(f"- {row}\n")
+    for name in ("loop", "loop.yaml"):
+        (moonpool.directory / name).symlink_to(name)
+    done = moonpool(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_error_in_a_policy_names_file_line_and_key(moonpool: Shell, script: str) -> None:
     policy = moonpool.directory.parent / "mine.yaml"
     policy.write_text("version: 1\nname: mine\ncomands: []\n")
