@@ -98,6 +98,8 @@ _REFUSED_REQUESTS = (
 """Requests to a device or file (ioctl): two type into a terminal which someone else may read, three
 are fallocate by another name, and with one a single byte takes a gigabyte on XFS (extsize)."""
 
+_TO_DISK = ("fdatasync", "fsync", "sync", "sync_file_range", "syncfs")
+
 _PUNCH_HOLE = 0x3
 """FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE: the one use of fallocate that gives space back."""
 _REQUEST_BITS = 32
@@ -132,14 +134,18 @@ def _ioctls() -> list[dict[str, object]]:
     return rules
 
 
-def profile(*, exec_memory_files: bool) -> str:
+def profile(*, exec_memory_files: bool, reaches_disk: bool = True) -> str:
     """The profile as the engine takes it: JSON.
 
     Args:
         exec_memory_files: whether code may be executed out of memory that something wrote
             elsewhere (``memfd_create``, shared memory), which no rule on paths can see.
+        reaches_disk: whether to wait until files are on the disk. False where nothing is kept of a
+            machine that fails: calls that would wait for it (`fsync`) succeed and do nothing.
     """
     plain = sorted(f"{_FILES}{_MEMORY}{_PROCESSES}{_EVENTS}{_SOCKETS}".split())
+    if not reaches_disk:
+        plain = [name for name in plain if name not in _TO_DISK]
     if not exec_memory_files:
         plain = [name for name in plain if name not in {"mmap", "mmap2", "shmat"}]
     rules: list[dict[str, object]] = [{"names": plain, "action": "SCMP_ACT_ALLOW", "args": []}]
@@ -148,6 +154,8 @@ def profile(*, exec_memory_files: bool) -> str:
     rules.append(_allow("socket", *route))
     rules += [_allow("personality", _argument(0, kind, "SCMP_CMP_EQ")) for kind in _PERSONALITIES]
     rules.append(_allow("clone", _argument(0, _NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ")))
+    if not reaches_disk:
+        rules.append({"names": list(_TO_DISK), "action": "SCMP_ACT_ERRNO", "errnoRet": 0})
     # Only its own limits: set from outside, a limit on cpu time or files would end the guest,
     # which runs as the same user.
     rules.append(_allow("prlimit64", _argument(0, 0, "SCMP_CMP_EQ")))

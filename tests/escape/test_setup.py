@@ -227,6 +227,14 @@ def test_no_link_that_set_up_plants_leads_a_file_of_the_workspace_elsewhere(
         assert box.export().changes == ()
 
 
+def test_its_commands_wait_for_no_disk_and_all_they_wrote_is_kept(setups: Setups) -> None:
+    # The kernel itself syncs no pipe.
+    said = "import os; os.fsync(os.pipe()[0]); os.sync(); f = open('/opt/venv/f', 'w'); "
+    layer = setups(f'mkdir -p /opt/venv; python3 -c "{said}f.write(\'x\' * 9999999); '
+                   'os.fdatasync(f.fileno())"')  # fmt: skip
+    assert _run(layer.image, "wc -c < /opt/venv/f").strip() == "9999999"
+
+
 def test_a_place_of_ours_is_not_filled_beforehand(setups: Setups) -> None:
     said = setups.refused("mkdir -p /opt/moonpool/sandbox", as_root=True)
     assert "/opt/moonpool, which is Moonpool's own: not kept" in said

@@ -76,6 +76,17 @@ def test_a_dangerous_call_is_refused(profile: str, name: str) -> None:
     assert not allowed(profile, name)
 
 
+@pytest.mark.parametrize("name", ["fsync", "fdatasync", "sync", "syncfs", "sync_file_range"])
+def test_waiting_for_the_disk_succeeds_at_once_where_nothing_outlives_the_machine(
+    name: str, profile: str
+) -> None:
+    assert allowed(profile, name)
+    without = seccomp.profile(exec_memory_files=True, reaches_disk=False)
+    assert not allowed(without, name)
+    (rule,) = (rule for rule in json.loads(without)["syscalls"] if name in rule["names"])
+    assert (rule["action"], rule["errnoRet"], rule.get("args")) == ("SCMP_ACT_ERRNO", 0, None)
+
+
 @pytest.mark.parametrize("name", NEEDED.split())
 def test_what_programs_need_is_allowed(profile: str, name: str) -> None:
     assert allowed(profile, name)
