@@ -7,6 +7,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +21,7 @@ from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
-from sandbox.opening.stored import StoredKind, stored
+from sandbox.opening.stored import StoredItem, StoredKind, stored
 from sandbox.sandbox import Sandbox
 
 OpenBox = Callable[..., Sandbox]
@@ -112,13 +115,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     with contextlib.suppress(SandboxError):
         engine = Engine.connect(os.environ)
         known = [item for item in stored(engine) if item.known and item.kind not in kept]
-        for item in sorted(known, key=lambda item: len(item.above)):
-            with contextlib.suppress(SandboxError):
-                if item.kind is StoredKind.VOLUME:
-                    engine.remove_volume(item.id)
-                else:
-                    engine.remove_image(item.id)
+        # What stands above another has fewer above itself, and goes before it.
+        with ThreadPoolExecutor(4) as threads:
+            for _, alike in groupby(sorted(known, key=_above), key=_above):
+                list(threads.map(partial(_remove, engine), alike))
     shutil.rmtree(cache, ignore_errors=True)
+
+
+def _above(item: StoredItem) -> int:
+    return len(item.above)
+
+
+def _remove(engine: Engine, item: StoredItem) -> None:
+    with contextlib.suppress(SandboxError):
+        if item.kind is StoredKind.VOLUME:
+            engine.remove_volume(item.id)
+        else:
+            engine.remove_image(item.id)
 
 
 @pytest.fixture(scope="session")

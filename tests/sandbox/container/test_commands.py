@@ -1,16 +1,13 @@
 """Commands in a real sandbox: results, state, time, output, leftovers."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import OpenBox
-from policies.loading import load
 from policies.policy import Policy
-from sandbox.engine.docker import Engine
 from sandbox.errors import FileDenied, FileError, FileExists, FileMissing, FileWrongType
 from sandbox.results import Ending, FileType
 from sandbox.sandbox import Sandbox
@@ -19,22 +16,9 @@ from waiting import until
 OUTPUT_LIMIT = 64 << 10
 
 
-@pytest.fixture(scope="module")
-def shared(
-    engine: Engine, image: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Sandbox]:
-    workspace = tmp_path_factory.mktemp("workspace")
-    policy = load("default")
-    with Sandbox.open(workspace=workspace, policy=policy, image=image, engine=engine) as box:
-        yield box
-
-
 @pytest.fixture
-def box(shared: Sandbox) -> Sandbox:
-    """One sandbox for them all: its workspace is empty, and the shell stands there."""
-    emptied = shared.run("dirs -c; cd /workspace; umask 022; find . -mindepth 1 -delete")
-    assert emptied.exit_code == 0, emptied
-    return shared
+def box(emptied: Sandbox) -> Sandbox:
+    return emptied
 
 
 def test_exit_code_and_streams_are_kept_apart(box: Sandbox) -> None:

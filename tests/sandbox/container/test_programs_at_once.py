@@ -18,22 +18,22 @@ STARTS = {"a": b"/workspace/a\n", ".": b"/workspace\n", "/usr/bin": b"/usr/bin\n
 NO_STARTS = {"gone": FileMissing, "/workspace/f": FileWrongType, "": FileMissing}
 
 
-def test_a_program_starts_where_it_is_told_and_the_next_one_does_not(box: Sandbox) -> None:
-    box.run("mkdir a b; cd b")
+def test_a_program_starts_where_it_is_told_and_the_next_one_does_not(emptied: Sandbox) -> None:
+    emptied.run("mkdir a b; cd b")
     for cwd, stands in STARTS.items():
-        assert box.run_program(["pwd"], cwd=cwd).stdout == stands
-        assert box.run_program(["pwd"]).stdout == b"/workspace/b\n"
-    box.write_file("/workspace/f", b"")
+        assert emptied.run_program(["pwd"], cwd=cwd).stdout == stands
+        assert emptied.run_program(["pwd"]).stdout == b"/workspace/b\n"
+    emptied.write_file("/workspace/f", b"")
     for cwd, error in NO_STARTS.items():
         with pytest.raises(error, match=r"directory|name"):
-            box.run_program(["pwd"], cwd=cwd)
+            emptied.run_program(["pwd"], cwd=cwd)
 
 
-def test_variables_of_a_program_are_its_own(box: Sandbox) -> None:
-    box.run("export A=1 B=2")
-    seen = box.run_program(["sh", "-c", 'echo "$A $B $C"'], env={"B": "x y", "C": "\xe9\n"})
+def test_variables_of_a_program_are_its_own(emptied: Sandbox) -> None:
+    emptied.run("export A=1 B=2")
+    seen = emptied.run_program(["sh", "-c", 'echo "$A $B $C"'], env={"B": "x y", "C": "\xe9\n"})
     assert seen.stdout == b"1 x y \xc3\xa9\n\n"
-    assert box.run_program(["sh", "-c", 'echo "$A $B $C"']).stdout == b"1 2 \n"
+    assert emptied.run_program(["sh", "-c", 'echo "$A $B $C"']).stdout == b"1 2 \n"
 
 
 REFUSED = {
@@ -49,43 +49,45 @@ REFUSED = {
 }
 
 
-def test_a_variable_that_no_policy_may_set_is_refused_and_nothing_runs(box: Sandbox) -> None:
+def test_a_variable_that_no_policy_may_set_is_refused_and_nothing_runs(emptied: Sandbox) -> None:
     for name, value in REFUSED.items():
         with pytest.raises(FileError, match="variable"):
-            box.run_program(["touch", "ran"], env={"FINE": "1", name: value})
+            emptied.run_program(["touch", "ran"], env={"FINE": "1", name: value})
     with pytest.raises(FileMissing):
-        box.read_file("ran")
+        emptied.read_file("ran")
 
 
-def test_a_command_line_of_two_megabytes_arrives_whole(box: Sandbox) -> None:
+def test_a_command_line_of_two_megabytes_arrives_whole(emptied: Sandbox) -> None:
     words = [bytes([97 + at % 26]).decode() * (60 << 10) for at in range(28)]
-    done = box.run_program(["sh", "-c", 'printf %s "$@" | sha256sum', "sh", *words])
+    done = emptied.run_program(["sh", "-c", 'printf %s "$@" | sha256sum', "sh", *words])
     assert done.exit_code == 0, done.stderr
-    expected = box.run_program(["sha256sum"], stdin="".join(words).encode()).stdout
+    expected = emptied.run_program(["sha256sum"], stdin="".join(words).encode()).stdout
     assert done.stdout == expected
 
 
-def test_long_shell_text_and_input_arrive_whole(box: Sandbox) -> None:
+def test_long_shell_text_and_input_arrive_whole(emptied: Sandbox) -> None:
     text = "x" * (3 << 20)
-    assert box.run(f"A={text}; echo ${{#A}}").stdout == b"%d\n" % len(text)
-    assert box.run_program(["wc", "-c"], stdin=text.encode()).stdout == b"%d\n" % len(text)
-    assert b"stdin-" not in box.run("ls -A /tmp/.moonpool").stdout
+    assert emptied.run(f"A={text}; echo ${{#A}}").stdout == b"%d\n" % len(text)
+    assert emptied.run_program(["wc", "-c"], stdin=text.encode()).stdout == b"%d\n" % len(text)
+    assert b"stdin-" not in emptied.run("ls -A /tmp/.moonpool").stdout
 
 
-def test_what_the_kernel_takes_in_no_command_line_is_an_error(box: Sandbox) -> None:
+def test_what_the_kernel_takes_in_no_command_line_is_an_error(emptied: Sandbox) -> None:
     with pytest.raises(FileError, match="too long"):
-        box.run_program(["true", "x" * (1 << 20)])
+        emptied.run_program(["true", "x" * (1 << 20)])
     with pytest.raises(FileError, match="can't be sent"):
-        box.run_program(["true", *["x" * (1 << 20)] * 9])
-    assert box.run_program(["true"]).exit_code == 0
+        emptied.run_program(["true", *["x" * (1 << 20)] * 9])
+    assert emptied.run_program(["true"]).exit_code == 0
 
 
-def test_programs_of_several_threads_run_at_once(box: Sandbox) -> None:
+def test_programs_of_several_threads_run_at_once(emptied: Sandbox) -> None:
     """Each waits for what another one writes: one after the other, none would end well."""
     script = "echo > at-$1; until [ -e at-$2 ]; do sleep 0.01; done; echo $1 of $2"
 
     def wait(at: int) -> CommandResult:
-        return box.run_program(["sh", "-c", script, "sh", str(at), str((at + 1) % 6)], timeout_s=60)
+        return emptied.run_program(
+            ["sh", "-c", script, "sh", str(at), str((at + 1) % 6)], timeout_s=60
+        )
 
     with ThreadPoolExecutor(6) as threads:
         results = list(threads.map(wait, range(6)))
@@ -93,15 +95,15 @@ def test_programs_of_several_threads_run_at_once(box: Sandbox) -> None:
     assert {r.ending for r in results} == {Ending.EXITED}
 
 
-def test_output_of_programs_at_once_is_each_ones_own(box: Sandbox) -> None:
+def test_output_of_programs_at_once_is_each_ones_own(emptied: Sandbox) -> None:
     def say(letter: str) -> bytes:
         script = f"for i in $(seq 200); do printf {letter * 150}; done"
-        return box.run_program(["sh", "-c", script]).stdout
+        return emptied.run_program(["sh", "-c", script]).stdout
 
     def read_and_write(letter: str) -> bytes:
         for _ in range(20):
-            box.write_file(f"{letter}.txt", letter.encode() * 1000)
-            assert box.read_file(f"{letter}.txt") == letter.encode() * 1000
+            emptied.write_file(f"{letter}.txt", letter.encode() * 1000)
+            assert emptied.read_file(f"{letter}.txt") == letter.encode() * 1000
         return letter.encode() * 30_000
 
     with ThreadPoolExecutor(8) as threads:
@@ -113,27 +115,27 @@ def test_output_of_programs_at_once_is_each_ones_own(box: Sandbox) -> None:
         assert done.result() == letter.encode() * 30_000
 
 
-def test_the_end_of_one_ends_no_other(box: Sandbox) -> None:
+def test_the_end_of_one_ends_no_other(emptied: Sandbox) -> None:
     """Whether it ends well, in time, or by its operator."""
     with ThreadPoolExecutor(4) as threads:
         script = "(sleep 0.1; echo still; cat) & wait; echo end"
-        stands = threads.submit(box.run_program, ["sh", "-c", script], stdin=None, timeout_s=60)
-        assert box.run_program(["true"]).ending is Ending.EXITED
-        assert box.run_program(["sleep", "60"], timeout_s=0.3).ending is Ending.TIMED_OUT
+        stands = threads.submit(emptied.run_program, ["sh", "-c", script], stdin=None, timeout_s=60)
+        assert emptied.run_program(["true"]).ending is Ending.EXITED
+        assert emptied.run_program(["sleep", "60"], timeout_s=0.3).ending is Ending.TIMED_OUT
         cancel = threading.Event()
-        cancelled = threads.submit(box.run_program, ["sleep", "60"], cancel=cancel)
+        cancelled = threads.submit(emptied.run_program, ["sleep", "60"], cancel=cancel)
         cancel.set()
         assert cancelled.result().ending is Ending.CANCELLED
         assert stands.result().stdout == b"still\nend\n"
 
 
-def test_cancel_ends_all_that_run(box: Sandbox) -> None:
+def test_cancel_ends_all_that_run(emptied: Sandbox) -> None:
     with ThreadPoolExecutor(3) as threads:
-        waiting = [threads.submit(box.run_program, ["sleep", "60"]) for _ in range(3)]
-        until(lambda: box.run_program(["pgrep", "-c", "sleep"]).stdout == b"3\n")
-        box.cancel()
+        waiting = [threads.submit(emptied.run_program, ["sleep", "60"]) for _ in range(3)]
+        until(lambda: emptied.run_program(["pgrep", "-c", "sleep"]).stdout == b"3\n")
+        emptied.cancel()
         assert {done.result().ending for done in waiting} == {Ending.CANCELLED}
-    assert box.run_program(["true"]).ending is Ending.EXITED
+    assert emptied.run_program(["true"]).ending is Ending.EXITED
 
 
 def test_what_is_left_running_goes_on_only_where_that_is_asked(box: Sandbox) -> None:
