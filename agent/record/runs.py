@@ -197,7 +197,9 @@ def find_id(home: Path, wanted: str, *, around: Path | None = None) -> str:
         raise UsageError("there are no runs yet: start one with `moonpool run TASK`")
     if wanted == LAST:
         own = None if around is None else last_of(home, around, *around.parents)
-        fitting = names[-1:] if own is None else [own]
+        # One whose process died before it wrote a word has nothing that could be meant.
+        begun = (it for it in reversed(names) if _has_begun(runs_directory(home) / it))
+        fitting = [next(begun, names[-1]) if own is None else own]
     else:
         fitting = [name for name in names if name == wanted] or [
             name for name in names if wanted and name.startswith(wanted)
@@ -210,6 +212,13 @@ def find_id(home: Path, wanted: str, *, around: Path | None = None) -> str:
     if len(fitting) > 1:
         raise UsageError(f"{wanted!r} fits {len(fitting)} runs: {', '.join(fitting[:5])} …")
     return fitting[0]
+
+
+def _has_begun(directory: Path) -> bool:
+    try:
+        return (directory / EVENTS).stat().st_size > 0
+    except OSError:
+        return (directory / SUMMARY).is_file()
 
 
 def last_of(home: Path, *workspaces: Path) -> str | None:

@@ -44,6 +44,14 @@ def test_outside_of_any_workspace_it_is_the_newest_of_all(home: Path) -> None:
     assert last_of(home, Path("/nowhere")) is None
 
 
+def test_a_run_that_wrote_no_word_is_not_the_newest(home: Path) -> None:
+    (home / "runs" / "9").mkdir()
+    (home / "runs" / "9" / "events.jsonl").touch()
+    assert find_id(home, "last") == "5"
+    (home / "runs" / "9" / "events.jsonl").write_text("{")
+    assert find_id(home, "last") == "9"
+
+
 @pytest.mark.parametrize("summary", [b"{", b"[]", b"\xff", b'["/w/b"]', b'{"workspace": ["/w/b"]}'])
 def test_what_can_not_be_read_is_no_run_of_this_place(home: Path, summary: bytes) -> None:
     run(home, "9", "/w/b")
