@@ -28,8 +28,6 @@ from sandbox.guest import message, wire
 from sandbox.guest.message import GuestAnswer, HostRequest
 from sandbox.guest.protocol import REFUSED_LIMIT, Done, RequestFailed
 
-_LONGEST_PATH = 4096
-
 
 def refused_programs(paths: Sequence[bytes]) -> tuple[str, ...]:
     """Absolute paths; bytes that are no UTF-8 as ``\\xff``.
@@ -56,6 +54,7 @@ _FIRST_BYTES = 1 << 14
 _HEADER = Struct(">B3xI")
 _STDOUT = 1
 _STDERR_LIMIT = 4096
+_LONGEST_PATH = 4096
 _ANSWER_TIMEOUT_S = 60.0
 """For a request that is no command, and between its pieces: beyond it the guest counts as lost."""
 _STREAM_TIMEOUT_S = 900.0
@@ -91,7 +90,8 @@ class GuestLink:
         self._answer_timeout_s = answer_timeout_s
         self._stream_timeout_s = stream_timeout_s
         self._frames = wire.FrameReader()
-        self._pending: deque[tuple[int, GuestAnswer, int]] = deque()
+        # What comes for no request that is open; None where it is passed over.
+        self._rest: deque[tuple[int, GuestAnswer]] | None = deque()
         self._header = b""
         self._payload_left = 0
         self._payload_kind = 0
@@ -115,6 +115,7 @@ class GuestLink:
 
     def request(self) -> int:
         """The number of a request to be sent; answers to it are kept until it is `end`ed."""
+        self._rest = None
         number = next(self._numbers)
         self._inboxes[number] = _Inbox()
         return number
@@ -161,8 +162,7 @@ class GuestLink:
         raise self.refused(answer, request)
 
     def stream_end(self) -> float:
-        """Monotonic time by which all pieces must have come of one answer, or of several that
-        somebody asks for one after the other (`stream`)."""
+        """Monotonic time by which all pieces of an answer, or several in a row, must have come."""
         return time.monotonic() + self._stream_timeout_s
 
     def stream(
@@ -215,10 +215,10 @@ class GuestLink:
         Raises:
             SandboxLost: time is up, the stream ended, or what came is no message.
         """
-        while not self._pending:
+        rest = self._rest = self._rest or deque()
+        while not rest:
             self._read(until)
-        number, answer, _ = self._pending.popleft()
-        return number, answer
+        return rest.popleft()
 
     def answer_to(
         self, number: int, *, until: float, on_tick: Callable[[], None] | None = None
@@ -245,16 +245,10 @@ class GuestLink:
         return answer
 
     def _read_for_all(self, until: float) -> None:
-        """Read once, and hand out what came; the turn to read is ours and ends with that."""
+        """Read once; the turn to do so is ours and ends with that."""
         try:
             self._read(until)
         finally:
-            while self._pending:
-                number, answer, size = self._pending.popleft()
-                inbox = self._inboxes.get(number)
-                if inbox is not None:
-                    inbox.came += size
-                    inbox.append((answer, size))
             self._reading.release()
             if self._waiting:
                 with self._changed:
@@ -300,7 +294,8 @@ class GuestLink:
             self._buffer = memoryview(bytearray(_RECEIVE_BYTES))
 
     def _take(self, data: memoryview) -> None:
-        """Undo the engine's multiplexing: 8 bytes of header (kind, length) before each piece."""
+        """Undo the engine's multiplexing, 8 bytes of header (kind, length) before each piece, and
+        hand out what is whole."""
         if self._header:
             data, self._header = memoryview(self._header + bytes(data)), b""
         at = 0
@@ -318,7 +313,12 @@ class GuestLink:
                 if self._payload_kind == _STDOUT:
                     for frame in self._frames.read(piece):
                         number, answer = message.read(frame, GuestAnswer)
-                        self._pending.append((number, answer, self._frames.size))
+                        inbox = self._inboxes.get(number)
+                        if inbox is not None:
+                            inbox.came += self._frames.size
+                            inbox.append((answer, self._frames.size))
+                        elif self._rest is not None:
+                            self._rest.append((number, answer))
                 else:
                     self._stderr = (self._stderr + bytes(piece))[-_STDERR_LIMIT:]
         except (wire.WireError, message.ProtocolError) as error:

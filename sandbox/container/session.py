@@ -60,7 +60,7 @@ class Session:
             FileError: the guest's kernel refused it.
             SandboxLost: the guest does not come back.
         """
-        link = self.link
+        link = self.started.link
         try:
             return link.ask(request, kind)
         except SandboxLost as lost:

@@ -7,29 +7,25 @@ Owns waiting, in bounded time. Refuses to know what the bytes mean.
 import contextlib
 import select
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
 
 _TICK_S = 0.25
-_TICK = struct.pack("ll", 0, int(_TICK_S * 1e6))  # a timeval
 
 
 class ByteStream:
     """One socket. No call of it waits for longer than a moment, and none for another.
 
-    The kernel bounds a plain socket's waiting, so that to receive is one step. An encrypted one is
-    for one thread at a time: it never waits by itself, and is held for each step.
+    A plain one waits by itself, so that to receive is one step. An encrypted one is for one thread
+    at a time: it never waits by itself, and is held for each step.
     """
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
         # Bytes that were received and not handed out yet, where the stream is encrypted.
         self._decrypted: Callable[[], int] | None = getattr(stream, "pending", None)
-        stream.setblocking(self._decrypted is None)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            stream.setsockopt(socket.SOL_SOCKET, option, _TICK)
+        stream.settimeout(_TICK_S if self._decrypted is None else 0)
         self._readable = _polled(stream, select.POLLIN)
         self._writable = _polled(stream, select.POLLOUT)
         self._sending = threading.Lock()
@@ -89,4 +85,4 @@ def _would_wait(error: OSError) -> bool:
     """Whether a call failed because it would have had to wait."""
     # By name: an engine on this machine has no need for the module `ssl`, which is large.
     waits = type(error).__name__ in {"SSLWantReadError", "SSLWantWriteError"}
-    return waits or isinstance(error, BlockingIOError)
+    return waits or isinstance(error, (BlockingIOError, TimeoutError))
