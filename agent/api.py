@@ -19,7 +19,6 @@ from agent.errors import UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.lifecycle.session import RunSetup
-from agent.preparation.exit_codes import of_outcome
 from agent.preparation.prepare import RunOptions, carry_out, prepare
 from agent.record.events.kinds import Event
 from agent.record.summary import RunSummary
@@ -101,7 +100,6 @@ def run(
             show=lambda event, _line: on_event(event),
             approve=approve or nobody_to_ask,
             interrupts=interrupts,
-            exit_code=of_outcome,
         )
         with interrupts.installed() if in_main else nullcontext():
             result = carry_out(

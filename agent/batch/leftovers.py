@@ -5,11 +5,10 @@ whoever asks (`agent.batch.take_up`).
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from agent.past_runs.rescue import KeptContainer, Rescuer
-from agent.record.outcome import Outcome
 from agent.record.store import runs_directory
 from policies.frozen import dataclass
 from sandbox import supply
@@ -33,7 +32,6 @@ class LeftoverRemover:
     directory: Path
     environ: Mapping[str, str]
     known_secrets: tuple[str, ...]
-    exit_code: Callable[[Outcome], int]
 
     def close(self, run_id: str) -> None:
         """Export what stands of a run, and remove it.
@@ -93,7 +91,6 @@ class LeftoverRemover:
             home=self.directory,
             environ=self.environ,
             known_secrets=self.known_secrets,
-            exit_code=self.exit_code,
             end_running=False,
         )
         run_id = _run_of(row)

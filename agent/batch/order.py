@@ -20,7 +20,6 @@ from agent.lifecycle.job import OpenBox
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show
-from agent.record.outcome import Outcome
 from policies.frozen import dataclass
 from policies.policy import Policy
 
@@ -46,8 +45,6 @@ class AttemptOrder:
     instructions: Instructions
     kernel_policy: Literal["require", "prefer"]
     accepted_risks: frozenset[str]
-    exit_code: Callable[[Outcome], int]
-    """A function of a module, so that it crosses processes by its name."""
     reviewer_facts: ModelInfo = UNKNOWN
     """Of the model that the policy's `review` names."""
 

@@ -15,7 +15,6 @@ from agent.batch.task import Task, TaskBudget
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.record.outcome import Outcome
 from policies.file.scalars import spelled_size
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -55,7 +54,6 @@ class BatchPlan:
     instructions: Instructions
     kernel_policy: Literal["require", "prefer"]
     accepted_risks: frozenset[str]
-    exit_code: Callable[[Outcome], int]
     fitted: dict[tuple[object, ...], Policy] = field(default_factory=dict)
     """Policies as tasks have them, once for all that are the same."""
 
@@ -79,7 +77,6 @@ class BatchPlan:
             instructions=self.instructions,
             kernel_policy=self.kernel_policy,
             accepted_risks=self.accepted_risks,
-            exit_code=self.exit_code,
         )
 
     def _policy(self, policy: Policy, task: Task) -> Policy:

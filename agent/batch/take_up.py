@@ -98,7 +98,6 @@ def setup_of(
         show=services.show,
         approve=nobody_to_ask,
         interrupts=services.interrupts,
-        exit_code=order.exit_code,
         facts=order.facts,
         share=services.share(order.model),
         reviewer=reviewer_of(order, services),
@@ -121,7 +120,6 @@ def taken_up(order: AttemptOrder, services: WorkerServices, finish: Finish) -> R
         directory=order.directory,
         environ=services.environ,
         known_secrets=services.known_secrets,
-        exit_code=order.exit_code,
     )
     try:
         taken = take(

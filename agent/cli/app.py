@@ -3,10 +3,9 @@
 import errno
 import sys
 
-from agent import VERSION
+from agent import VERSION, exit_codes
 from agent.cli.arguments import HELP, HelpWanted, Misuse, flag, parse
 from agent.cli.verbs import VERBS, Group, Verb
-from agent.preparation import exit_codes
 
 _VERSION = flag("--version", help="Show the version.")
 
@@ -83,10 +82,9 @@ def _misused(name: str, usage: str, what: str) -> int:
 
 
 def _failed(error: Exception) -> int:
-    from agent.preparation.exit_codes import of_error
     from agent.untrusted_text import shortened, visible
 
-    code = of_error(error)
+    code = _code_of(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         # Of what a command reads and writes it says itself what failed: this was its output.
         _close_output()
@@ -96,6 +94,23 @@ def _failed(error: Exception) -> int:
         raise error
     print(f"moonpool: {shortened(visible(str(error)))}", file=sys.stderr)
     return code
+
+
+def _code_of(error: Exception) -> int | None:
+    """The code for an error that a command raised; None: it is a defect, not one of ours."""
+    from agent.errors import ModelError, RecordError, UsageError
+    from policies.errors import PolicyError
+    from sandbox.errors import SandboxError
+
+    match error:
+        case UsageError() | PolicyError():
+            return exit_codes.USAGE
+        case SandboxError() | RecordError():
+            return exit_codes.ENVIRONMENT
+        case ModelError():
+            return exit_codes.MODEL
+        case _:
+            return None
 
 
 def _close_output() -> None:

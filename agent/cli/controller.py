@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from agent import exit_codes
 from agent.cli import tidying
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job, OpenBox
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
-from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
-from agent.preparation.exit_codes import of_outcome
 from agent.preparation.prepare import observed, write_down
 from agent.record.journal import Show
 from agent.record.outcome import Finished
@@ -124,7 +124,6 @@ class RunController:
             show=front.show,
             approve=front.approve,
             interrupts=interrupts,
-            exit_code=of_outcome,
             driver=front.driver,
             past=past,
             torn_bytes=torn_bytes,

@@ -35,6 +35,7 @@ from agent.record.outcome import (
     Outcome,
     RecordFailed,
     SandboxFailed,
+    exit_code,
 )
 from agent.record.run_log import OWN
 from agent.record.summary import RunResult, running_summary, summary_of
@@ -137,7 +138,7 @@ class Run:
         self.journal.quietly(
             RunEnded(
                 outcome=outcome,
-                exit_code=setup.exit_code(outcome),
+                exit_code=exit_code(outcome),
                 container_left=self._delivery.container_left,
                 used=budget.used,
                 turns=budget.turns,

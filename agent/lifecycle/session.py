@@ -25,7 +25,7 @@ from agent.models.open_model import DEFAULT_MAX_TOKENS
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.lifecycle import Forked, ForkedFrom, Resumed, RunStarted
 from agent.record.journal import Journal, Show
-from agent.record.outcome import Conversation, Outcome
+from agent.record.outcome import Conversation
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.decision import Approve
@@ -98,7 +98,6 @@ class RunSetup:
     show: Show
     approve: Approve
     interrupts: Interrupts
-    exit_code: Callable[[Outcome], int]
     driver: SessionDriver = one_task
     """What is asked once the sandbox is ready; a run that is taken up goes on with what was asked
     already."""

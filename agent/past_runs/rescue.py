@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from agent.lifecycle.session import RunSetup
 from agent.past_runs.resume import HeldRun, UnaskedModel, take
 from agent.record.events.lifecycle import Exported
 from agent.record.journal import Journal, unseen
-from agent.record.outcome import CutShort, Outcome
+from agent.record.outcome import CutShort
 from agent.record.reader import read_record
 from agent.record.store import EVENTS, RecordHeld, runs_directory
 from agent.record.summary import RUNNING, DeliveredPatch, summary_of
@@ -85,7 +85,6 @@ class Rescuer:
     home: Path
     environ: Mapping[str, str]
     known_secrets: tuple[str, ...]
-    exit_code: Callable[[Outcome], int]
     end_running: bool
     """End agents that are at work; else their containers are kept."""
 
@@ -197,7 +196,6 @@ class Rescuer:
                 show=unseen,
                 approve=nobody_to_ask,
                 interrupts=Interrupts(),
-                exit_code=self.exit_code,
                 past=replace(past, ended=ended),
                 torn_bytes=taken.torn_bytes,
             )

@@ -1,10 +1,11 @@
-"""How a run ended, as variants. Owns the meanings; their exit codes are the CLI's."""
+"""How a run ended, as variants. Owns the meanings, and which exit code each comes to."""
 
 import re
 from dataclasses import field
 from enum import StrEnum
-from typing import get_args
+from typing import assert_never, get_args
 
+from agent import exit_codes
 from agent.risk.finding import Finding
 from policies.frozen import dataclass
 
@@ -151,6 +152,25 @@ def names() -> frozenset[str]:
 def name_of(made: type[Outcome]) -> str:
     """The word for a kind of outcome, but for `LimitReached`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", made.__name__).lower()
+
+
+def exit_code(outcome: Outcome) -> int:
+    """The code of a command whose run ended so."""
+    match outcome:
+        case Finished():
+            return exit_codes.DONE
+        case LimitReached() | GaveUp() | Refused() | NotVerified() | CutShort():
+            return exit_codes.NOT_FINISHED
+        case SandboxFailed() | RecordFailed() | Crashed():
+            return exit_codes.ENVIRONMENT
+        case ModelFailed():
+            return exit_codes.MODEL
+        case ExportRefused():
+            return exit_codes.EXPORT_REFUSED
+        case Interrupted():
+            return exit_codes.INTERRUPTED
+        case _:
+            assert_never(outcome)
 
 
 def cause(outcome: Outcome) -> str:

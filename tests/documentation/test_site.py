@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.preparation import exit_codes
+from agent import exit_codes
 from checkout import ROOT
 
 PAGES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))

@@ -13,7 +13,6 @@ from agent.batch.task import FolderWorkspace, Task, TaskOrigin
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN
-from agent.preparation.exit_codes import of_outcome
 from agent.record.store import runs_directory
 from agent.review.pages.report import write_reports
 from fakes.model import Step, ToldModel
@@ -65,7 +64,6 @@ def an_order(directory: Path, policy: Policy, **changes: Any) -> AttemptOrder:
         "instructions": Instructions(),
         "kernel_policy": "require",
         "accepted_risks": frozenset(),
-        "exit_code": of_outcome,
     }
     return AttemptOrder(**usual | changes)
 

@@ -12,7 +12,6 @@ from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
 from agent.models.interface import Model
 from agent.models.pricing import UNKNOWN, ModelInfo
-from agent.preparation.exit_codes import of_outcome
 from agent.record.events.kinds import Event
 from agent.record.store import RunRecord
 from agent.record.summary import RunResult
@@ -71,7 +70,6 @@ class FakeRun:
                 show=self._show,
                 approve=nobody_to_ask,
                 interrupts=self.interrupts,
-                exit_code=of_outcome,
                 driver=self.driver,
                 facts=self.facts,
                 share=self.share,

@@ -16,7 +16,6 @@ from agent.batch.watching.events import AttemptEnded, BatchEvent, BatchNotice
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN
-from agent.preparation.exit_codes import of_outcome
 from fakes.batches import a_row
 from policies.policy import Policy
 
@@ -125,7 +124,6 @@ class FakeScheduling:
             instructions=Instructions(),
             kernel_policy="require",
             accepted_risks=frozenset(),
-            exit_code=of_outcome,
         )
         self.scheduler = Scheduler(
             plan=plan,

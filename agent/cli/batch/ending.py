@@ -1,10 +1,10 @@
 """What a batch came to: its exit code, its last words, and the last line of ``--json``."""
 
+from agent import exit_codes
 from agent.batch.scheduler import Scheduler
 from agent.batch.stopping import Stopping
 from agent.batch.watching.tally import Tally
 from agent.batch.watching.wording import how_many
-from agent.preparation import exit_codes
 
 
 def exit_code(scheduler: Scheduler, tally: Tally, *, written: bool) -> int:

@@ -13,7 +13,6 @@ from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import UsageError, extra_missing
 from agent.preparation import environment
 from agent.preparation import model as model_setup
-from agent.preparation.exit_codes import of_outcome
 
 _LEAST_WAITING, _WAITING_SHARE = 2, 4
 """So many attempts wait on the cluster, so that no machine waits for this one to send the next."""
@@ -64,7 +63,6 @@ class ThisMachine:
             directory=plan.directory,
             environ=environ,
             known_secrets=secrets,
-            exit_code=plan.exit_code,
         )
         leftovers.sweep(keep=interrupted)
         return LocalEngine(
@@ -112,7 +110,6 @@ class RayMachines:
                 environ=environment.environ,
                 home=environment.home,
                 known_secrets=model_setup.known_secrets,
-                exit_code=of_outcome,
                 telemetry=model_setup.telemetry,
             ),
             name=batch_name(plan.directory),

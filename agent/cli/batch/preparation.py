@@ -15,7 +15,6 @@ from agent.models.pricing import UNKNOWN
 from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
-from agent.preparation.exit_codes import of_outcome
 from agent.preparation.prepare import RunOptions
 from agent.risk.finding import accepted_risks
 from policies.policy import Policy
@@ -68,7 +67,6 @@ def prepared(
         ),
         kernel_policy=options.kernel_policy,
         accepted_risks=accepted_risks(options.accept_risk),
-        exit_code=of_outcome,
     )
 
 

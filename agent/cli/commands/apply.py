@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from agent import exit_codes
 from agent.cli import decided
 from agent.cli.arguments import Command, Given, flag, path, text, texts
 from agent.cli.hunks import chosen
@@ -12,7 +13,7 @@ from agent.cli.past_run import past_run
 from agent.cli.saying import print_json, progress
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment
 from agent.record.applied_patch import applied_of
 from agent.record.reader import read_record
 from agent.record.run_state import fold

@@ -3,12 +3,12 @@
 import json
 import os
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, optional_argument
 from agent.cli.options import AS_JSON, RUN
 from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.past_runs import blame as blame_lines
 from agent.past_runs.blame import Blame, TracedFile
-from agent.preparation import exit_codes
 from agent.record.events.kinds import call_in_words
 from agent.record.events.recorded import plain
 from agent.record.runs import RecordedRun

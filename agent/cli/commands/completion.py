@@ -5,8 +5,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, Parameter, choice
-from agent.preparation import exit_codes
 
 if TYPE_CHECKING:
     from agent.cli.completion.candidates import Offer

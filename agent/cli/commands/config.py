@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model
 from agent.models.interface import ToolForm
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import one_line

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from agent import exit_codes
 from agent.cli import decided, past_run
 from agent.cli.arguments import Command, Given, flag, optional_argument, text
 from agent.cli.controller import RunController, make_out, may_ask
@@ -27,7 +28,7 @@ from agent.lifecycle.open_sandbox import open_sandbox
 from agent.past_runs.fork import Fork, fork, keep_steps
 from agent.past_runs.fork_points import END, at, points
 from agent.past_runs.forked_run import begin, given_of, open_as_recorded, restore
-from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
 from agent.record.chain import reopen

@@ -5,10 +5,11 @@ import shlex
 import sys
 from pathlib import Path
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, flag, path
 from agent.cli.options import WORKSPACE
 from agent.errors import UsageError
-from agent.preparation import exit_codes, workspace
+from agent.preparation import workspace
 from agent.proposal.proposing import propose
 from agent.untrusted_text import visible
 from images.recipes import names

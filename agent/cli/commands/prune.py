@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json, progress
 from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment
 from agent.preparation import model as model_setup
-from agent.preparation.exit_codes import of_outcome
 from agent.untrusted_text import one_line, visible
 from sandbox.engine.docker import Engine
 from sandbox.prune import DEFAULT_BUDGET_BYTES, Leftover, LeftoverKind, leftovers
@@ -37,7 +37,6 @@ def prune(given: Given) -> int:
         home=environment.home(),
         environ=environment.environ(),
         known_secrets=model_setup.known_secrets(configuration),
-        exit_code=of_outcome,
         end_running=everything,
     )
     lost = 0

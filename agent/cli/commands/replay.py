@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON, BEGAN_WITH, RUN
 from agent.cli.past_run import past_run
@@ -14,7 +15,7 @@ from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recording
 from agent.past_runs.resume import recorded_instructions, recorded_policy
-from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import environment, workspace
 from agent.preparation.policy import bounded
 from agent.record.events.recorded import plain
 from agent.record.reader import read_record

@@ -3,8 +3,8 @@
 import json
 from typing import Literal
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, Parameter, choice
-from agent.preparation import exit_codes
 from agent.record.events import schema as event_schema
 from agent.record.summary import RunSummary
 

@@ -4,13 +4,14 @@ import json
 from contextlib import suppress
 from dataclasses import asdict
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.commands.image.shell import look_into, require_terminal
 from agent.cli.options import AS_JSON, CEILING, POLICY, WORKSPACE
 from agent.cli.saying import progress
 from agent.cli.signals import SignalGuard
 from agent.errors import UsageError
-from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
 from images.build import ensure

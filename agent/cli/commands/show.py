@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 from typing import assert_never
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
 from agent.cli.options import RUN
 from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.errors import UsageError
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment
 from agent.record.decisions import Decision, decisions
 from agent.record.reader import read_record
 from agent.record.timeline import RowKind, timeline

@@ -13,7 +13,6 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress, OpenBox
 from agent.lifecycle.session import RunSetup
-from agent.preparation.exit_codes import of_outcome
 from agent.preparation.model import known_secrets
 from agent.preparation.prepare import Preparation, carry_out, notices_of
 from agent.record import outcome as outcomes
@@ -195,7 +194,6 @@ class EditorRun:
             show=view.show,
             approve=asker,
             interrupts=self._interrupts,
-            exit_code=of_outcome,
             driver=EditorDriver(prompts=self._prompts, view=view, asker=asker),
             past=past,
         )

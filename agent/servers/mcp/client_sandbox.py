@@ -21,7 +21,6 @@ from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
 from agent.lifecycle.session import RunSession, RunSetup
 from agent.past_runs.resume import UnaskedModel
-from agent.preparation.exit_codes import of_outcome
 from agent.preparation.prepare import carry_out
 from agent.record.events.conversation import CallEnded, CallRefused, UserMessageAdded
 from agent.record.events.kinds import Event, OutputPiece, Progress
@@ -226,7 +225,6 @@ class ClientSandbox:
                     show=self._show,
                     approve=self._approve,
                     interrupts=self._interrupts,
-                    exit_code=of_outcome,
                     driver=self._drive,
                 ),
                 telemetry=self._settings.telemetry,

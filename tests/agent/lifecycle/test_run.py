@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent import exit_codes
 from agent.errors import ModelBilling
 from agent.models.interface import Reply, StopReason
 from agent.models.script import ScriptModel
-from agent.preparation import exit_codes
 from agent.record.chain import chain_of
 from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event

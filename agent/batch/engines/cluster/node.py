@@ -29,7 +29,6 @@ from agent.conversation.shared_budget import BatchAllowance, BatchBudget
 from agent.lifecycle.job import Job, OnProgress, OpenBox
 from agent.models.rate_limit import RequestRate
 from agent.record.journal import Show
-from agent.record.outcome import Outcome
 from agent.record.run_state import BudgetSpent
 from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
@@ -56,7 +55,6 @@ class NodeFunctions:
     home: Callable[[], Path]
     """Where records of runs are kept."""
     known_secrets: Callable[[Configuration], tuple[str, ...]]
-    exit_code: Callable[[Outcome], int]
     telemetry: Callable[[Configuration], "TelemetrySettings | None"]
 
 
@@ -263,7 +261,6 @@ def _remove_leftovers(place: BatchPlace, *, keep: Sequence[str], home: Sequence[
             directory=place.home,
             environ=place.settings.environ(),
             known_secrets=place.known_secrets,
-            exit_code=place.settings.exit_code,
         )
         remover.sweep(keep=keep, home=home)
         for owner in _listed(place.home / _PROCESSES):

@@ -1,8 +1,8 @@
 """``moonpool batch pause``."""
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.batch.options import DIRECTORY, opened
-from agent.preparation import exit_codes
 
 
 def pause(given: Given) -> int:

@@ -1,8 +1,8 @@
 """``moonpool batch resume``."""
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.batch.options import DIRECTORY, WORKERS_NOW, opened, unowned
-from agent.preparation import exit_codes
 
 
 def resume(given: Given) -> int:

@@ -1,8 +1,8 @@
 """``moonpool batch retry``."""
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.batch.options import DIRECTORY, TASK_ID, opened, unowned
-from agent.preparation import exit_codes
 
 
 def retry(given: Given) -> int:

@@ -2,6 +2,7 @@
 
 import json
 
+from agent import exit_codes
 from agent.batch.queue.ownership import owner_of
 from agent.batch.queue.states import AttemptState
 from agent.batch.watching.tally import Tally
@@ -10,7 +11,6 @@ from agent.cli.arguments import Command, Given
 from agent.cli.batch.ending import closing_words
 from agent.cli.batch.options import DIRECTORY, opened
 from agent.cli.options import AS_JSON
-from agent.preparation import exit_codes
 from agent.untrusted_text import one_line
 
 _SHOWN = 20

@@ -1,9 +1,10 @@
 """``moonpool image rm``."""
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, rest
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment
 from images.removal import remove
 from sandbox.engine.docker import Engine
 

@@ -3,10 +3,10 @@
 import json
 import sys
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.commands.policy.image import about_image, unknown_image
 from agent.cli.options import CEILING
-from agent.preparation import exit_codes
 from agent.preparation.policy import permit
 from agent.record.events.kinds import served_in_words
 from agent.untrusted_text import visible

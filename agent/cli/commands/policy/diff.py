@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterator
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.options import AS_JSON
 from agent.cli.saying import progress
-from agent.preparation import environment, exit_codes
+from agent.preparation import environment
 from agent.untrusted_text import one_line
 from images.build import ensure
 from policies.kernel.image import Inventory

@@ -2,8 +2,8 @@
 
 import json
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given
-from agent.preparation import exit_codes
 from policies.file.schema import json_schema
 
 

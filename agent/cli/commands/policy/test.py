@@ -5,11 +5,12 @@ import json
 import tempfile
 from pathlib import Path
 
+from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag, path
 from agent.cli.commands.policy.kernel_examples import KernelExample, trials
 from agent.cli.options import AS_JSON, CEILING
 from agent.cli.saying import progress
-from agent.preparation import environment, exit_codes, workspace
+from agent.preparation import environment, workspace
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line
 from images.build import ensure

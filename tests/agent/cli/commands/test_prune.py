@@ -16,7 +16,6 @@ from agent.past_runs.rescue import (
     Rescued,
     Rescuer,
 )
-from agent.preparation.exit_codes import of_outcome
 from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
@@ -51,7 +50,6 @@ def rescuing(engine: Engine, home: Path, *, end_running: bool = False) -> Rescue
         home=home,
         environ=os.environ,
         known_secrets=(),
-        exit_code=of_outcome,
         end_running=end_running,
     )
 

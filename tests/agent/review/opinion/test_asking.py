@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from agent import exit_codes
 from agent.batch import failure
 from agent.errors import ModelBilling, ModelError, ModelRefusedRequest, ModelUnavailable
 from agent.models.interface import Reply, Request, StopReason, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
-from agent.preparation import exit_codes
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import (
     OpinionGiven,

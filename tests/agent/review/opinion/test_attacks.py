@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent import exit_codes
 from agent.models.interface import Reply, Request, StopReason, UserMessage
-from agent.preparation import exit_codes
 from agent.record.events.lifecycle import ReviewStarted
 from agent.risk.opinion import Opinion, OpinionVerdict
 from fakes.model import call, calls, say

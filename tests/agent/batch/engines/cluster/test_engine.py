@@ -28,7 +28,6 @@ from agent.cli.batch.places import place_of
 from agent.config.values import Configuration
 from agent.conversation.shared_budget import BatchAllowance, SharedBudget
 from agent.errors import UsageError
-from agent.preparation.exit_codes import of_outcome
 from agent.record.store import new_run_id
 from fakes.batches import a_task, an_order
 from fakes.cluster import DictStore, ThreadCluster, ThreadDesk
@@ -73,7 +72,6 @@ class OnThreads:
                 environ=environ,
                 home=home,
                 known_secrets=no_secrets,
-                exit_code=of_outcome,
                 telemetry=none,
             ),
             name=batch_name(self.directory),
