@@ -10,7 +10,6 @@ what was used least recently goes first.
 import contextlib
 import time
 from collections.abc import Callable
-from enum import StrEnum
 
 from policies.frozen import dataclass
 from sandbox import supply
@@ -24,7 +23,7 @@ from sandbox.engine.values import (
     VolumeInfo,
 )
 from sandbox.errors import EngineError
-from sandbox.opening.stored import StoredItem, stored
+from sandbox.opening.stored import LeftoverKind, StoredItem, stored
 
 UNUSED_AGE_S = 7 * 24 * 3600
 """What no run has used for this long is removed."""
@@ -32,14 +31,6 @@ DEFAULT_BUDGET_BYTES = 20 << 30
 _YOUNG_S = 600
 """What was used so recently may be what another process is about to open."""
 _FILLING_S = 3600
-
-
-class LeftoverKind(StrEnum):
-    CONTAINER = "container"
-    VOLUME = "volume"
-    SNAPSHOT = "snapshot"
-    PREPARED_IMAGE = "prepared image"
-    SETUP_LAYER = "set-up layer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +85,7 @@ def leftovers(engine: Engine, *, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> tu
     expired = _unused(items, now) | over_budget(items, budget_bytes, now)
     found += [
         Leftover(
-            kind=LeftoverKind(item.kind),
+            kind=item.kind,
             id=item.id,
             expired=item.id in expired,
             own_bytes=item.own_bytes,

@@ -21,7 +21,7 @@ from policies.loading import load
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
 from sandbox.errors import SandboxError
-from sandbox.opening.stored import StoredItem, StoredKind, stored
+from sandbox.opening.stored import LeftoverKind, StoredItem, stored
 from sandbox.sandbox import Sandbox
 
 OpenBox = Callable[..., Sandbox]
@@ -111,7 +111,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
             kept = set()
         except BlockingIOError:
-            kept = {StoredKind.PREPARED_IMAGE}
+            kept = {LeftoverKind.PREPARED_IMAGE}
     with contextlib.suppress(SandboxError):
         engine = Engine.connect(os.environ)
         known = [item for item in stored(engine) if item.known and item.kind not in kept]
@@ -128,7 +128,7 @@ def _above(item: StoredItem) -> int:
 
 def _remove(engine: Engine, item: StoredItem) -> None:
     with contextlib.suppress(SandboxError):
-        if item.kind is StoredKind.VOLUME:
+        if item.kind is LeftoverKind.VOLUME:
             engine.remove_volume(item.id)
         else:
             engine.remove_image(item.id)

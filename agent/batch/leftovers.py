@@ -21,7 +21,8 @@ from sandbox.engine.values import (
     ContainerInfo,
 )
 from sandbox.errors import EngineError, SandboxError
-from sandbox.prune import Leftover, LeftoverKind
+from sandbox.opening.stored import LeftoverKind
+from sandbox.prune import Leftover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,8 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_SNAPSHOT, SAMPLE_RUN
 from sandbox.errors import SandboxError
 from sandbox.opening.reattach import ReattachState
-from sandbox.prune import Leftover, LeftoverKind
+from sandbox.opening.stored import LeftoverKind
+from sandbox.prune import Leftover
 from sandbox.sandbox import Sandbox
 
 RECOVERED = "recovered"

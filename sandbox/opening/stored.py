@@ -26,7 +26,11 @@ from sandbox.errors import EngineError
 from sandbox.workspace.snapshot import manifest_file
 
 
-class StoredKind(StrEnum):
+class LeftoverKind(StrEnum):
+    """Of what stands at an engine and is ours."""
+
+    CONTAINER = "container"
+    """Never one of those that are stored."""
     SNAPSHOT = "snapshot"
     PREPARED_IMAGE = "prepared image"
     SETUP_LAYER = "set-up layer"
@@ -35,7 +39,7 @@ class StoredKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredItem:
-    kind: StoredKind
+    kind: LeftoverKind
     id: str
     """The image's id, the volume's name."""
     own_bytes: int
@@ -87,7 +91,7 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
             sizes = engine.volume_sizes()
     found += [
         StoredItem(
-            kind=StoredKind.VOLUME,
+            kind=LeftoverKind.VOLUME,
             id=volume.name,
             own_bytes=sizes.get(volume.name, 0),
             last_use_s=_volume_last_use(volume),
@@ -102,19 +106,21 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
 
 _LABELS = (LABEL_SNAPSHOT, LABEL_PREPARED, LABEL_SETUP)
 _REPOSITORIES = {
-    "moonpool/snapshot": StoredKind.SNAPSHOT,
-    "moonpool/prepared": StoredKind.PREPARED_IMAGE,
-    "moonpool/setup": StoredKind.SETUP_LAYER,
+    "moonpool/snapshot": LeftoverKind.SNAPSHOT,
+    "moonpool/prepared": LeftoverKind.PREPARED_IMAGE,
+    "moonpool/setup": LeftoverKind.SETUP_LAYER,
 }
 
 
-def _kind(image: ImageInfo) -> StoredKind | None:
+def _kind(image: ImageInfo) -> LeftoverKind | None:
     """By its name: labels are inherited, by images that a person makes of ours too."""
     if image.tags:
         return _REPOSITORIES.get(image.tags[0].rpartition(":")[0])
     if LABEL_SNAPSHOT in image.labels:
-        return StoredKind.SNAPSHOT
-    return StoredKind.PREPARED_IMAGE if LABEL_PREPARED in image.labels else StoredKind.SETUP_LAYER
+        return LeftoverKind.SNAPSHOT
+    return (
+        LeftoverKind.PREPARED_IMAGE if LABEL_PREPARED in image.labels else LeftoverKind.SETUP_LAYER
+    )
 
 
 def _above(image: ImageInfo, among: Iterable[ImageInfo]) -> set[str]:
@@ -137,14 +143,14 @@ def _below(image: ImageInfo, among: list[ImageInfo]) -> int:
     return max(sizes, default=0)
 
 
-def _cache_file(image: ImageInfo, kind: StoredKind) -> Path | None:
+def _cache_file(image: ImageInfo, kind: LeftoverKind) -> Path | None:
     """The file of the cache whose time says when one was last opened: a snapshot's manifest, a
     prepared image's inventory, a layer's own."""
     tag = _tag(image)
     match kind:
-        case StoredKind.SNAPSHOT:
+        case LeftoverKind.SNAPSHOT:
             return manifest_file(image.labels.get(LABEL_SNAPSHOT, tag))
-        case StoredKind.PREPARED_IMAGE:
+        case LeftoverKind.PREPARED_IMAGE:
             return inventory_file(tag)
         case _:
             return layer_file(tag) if tag else None

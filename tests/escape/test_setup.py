@@ -32,7 +32,8 @@ from sandbox.engine.values import (
     ContainerInfo,
 )
 from sandbox.errors import ContainerGone, EngineError, SandboxError, SetupFailed, VolumeRefused
-from sandbox.prune import LeftoverKind, leftovers
+from sandbox.opening.stored import LeftoverKind
+from sandbox.prune import leftovers
 from sandbox.sandbox import Sandbox
 from waiting import until
 

@@ -23,8 +23,8 @@ from sandbox.engine.values import (
     VolumeInfo,
 )
 from sandbox.errors import EngineError
-from sandbox.opening.stored import StoredItem, StoredKind, stored
-from sandbox.prune import UNUSED_AGE_S, LeftoverKind, leftovers, over_budget
+from sandbox.opening.stored import LeftoverKind, StoredItem, stored
+from sandbox.prune import UNUSED_AGE_S, leftovers, over_budget
 from sandbox.workspace.snapshot import manifest_file
 
 
@@ -83,7 +83,7 @@ def test_a_copy_of_another_users_counts_from_when_it_came(
 
 def item(name: str, size: int, age_s: float, *above: str) -> StoredItem:
     return StoredItem(
-        kind=StoredKind.SNAPSHOT, id=name, own_bytes=size, last_use_s=1e9 - age_s,
+        kind=LeftoverKind.SNAPSHOT, id=name, own_bytes=size, last_use_s=1e9 - age_s,
         above=frozenset(above),
     )  # fmt: skip
 

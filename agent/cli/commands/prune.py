@@ -12,7 +12,8 @@ from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.untrusted_text import one_line, visible
 from sandbox.engine.docker import Engine
-from sandbox.prune import DEFAULT_BUDGET_BYTES, Leftover, LeftoverKind, leftovers
+from sandbox.opening.stored import LeftoverKind
+from sandbox.prune import DEFAULT_BUDGET_BYTES, Leftover, leftovers
 from sandbox.prune import prune as remove
 
 EVERYTHING = flag("--all", help="What is still in use too: running agents are ended.")

@@ -15,7 +15,8 @@ from images.setup.squid import AllowedHosts
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_PROXY
 from sandbox.errors import SandboxError
-from sandbox.prune import LeftoverKind, leftovers
+from sandbox.opening.stored import LeftoverKind
+from sandbox.prune import leftovers
 
 OWNER = "tester@here"
 ALLOWED = AllowedHosts(names=("a.example",))

@@ -20,7 +20,8 @@ from agent.record.chain import chain_of
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import SAMPLE_RUN, ContainerInfo, ImageInfo, VolumeInfo
-from sandbox.prune import Leftover, LeftoverKind, leftovers, prune
+from sandbox.opening.stored import LeftoverKind
+from sandbox.prune import Leftover, leftovers, prune
 
 
 class EngineOfOneRun(Engine):
