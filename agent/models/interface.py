@@ -242,12 +242,12 @@ def without_images(message: Message, words: str) -> Message:
     return UserMessage(blocks=(*blocks, Text(text=words)))
 
 
-def images_in(messages: Iterable[Message], results: Iterable[ToolResult] = ()) -> tuple[Image, ...]:
+def images_in(messages: Iterable[Message]) -> tuple[Image, ...]:
     """Every image that a conversation has shown."""
-    said = [block for message in messages for block in message.blocks]
     return tuple(
         image
-        for block in (*said, *results)
+        for message in messages
+        for block in message.blocks
         if isinstance(block, ToolResult)
         for image in block.images
     )

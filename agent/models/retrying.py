@@ -145,11 +145,11 @@ class Retrier:
         return f"{error.reason} (gave up after {attempts} {times}): run again later"
 
 
-def asked_wait_s(headers: Mapping[str, str], *, now_s: float | None = None) -> float | None:
+def asked_wait_s(headers: Mapping[str, str]) -> float | None:
     """What ``retry-after-ms`` or ``retry-after`` (seconds or HTTP date) ask for, never below 0.
 
-    ``headers`` looks names up in lower case; ``now_s`` is seconds since the epoch, by default as
-    the service's own ``date`` says it: the clock of this machine may be wrong, or jump.
+    ``headers`` looks names up in lower case. What time it is the service's own ``date`` says: the
+    clock of this machine may be wrong, or jump.
     """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -161,8 +161,7 @@ def asked_wait_s(headers: Mapping[str, str], *, now_s: float | None = None) -> f
     when_s = _seconds_of(headers.get("retry-after", ""))
     if when_s is None:
         return None
-    if now_s is None:
-        now_s = _seconds_of(headers.get("date", ""))
+    now_s = _seconds_of(headers.get("date", ""))
     return max(0.0, when_s - (time.time() if now_s is None else now_s))
 
 

@@ -49,18 +49,21 @@ class OpenedAhead(Protocol):
 Open = Callable[[ContainerSupply], OpenedAhead]
 
 
+_AT_A_TIME = 2
+"""So many are made, and so many removed."""
+
+
 class WarmSupply(SharedLooks):
     """A `ContainerSupply` of one engine. For any number of threads; close it in the end."""
 
-    def __init__(self, engine: Engine, *, limit: int, threads: int = 2) -> None:
-        """`limit`: how many wait at most; fewer where memory is short. `threads`: how many are made
-        at a time, and how many removed."""
+    def __init__(self, engine: Engine, *, limit: int) -> None:
+        """`limit`: how many wait at most; fewer where memory is short."""
         super().__init__()
         self._engine = engine
         self._stock = Stock(affordable(limit))
         self._opens: dict[Hashable, Open] = {}
-        self._makers = BackgroundThreads(threads, name="warm")
-        self.removal = BackgroundRemoval(threads)
+        self._makers = BackgroundThreads(_AT_A_TIME, name="warm")
+        self.removal = BackgroundRemoval(_AT_A_TIME)
 
     # -- what is needed next ---------------------------------------------------------------
 

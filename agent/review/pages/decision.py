@@ -72,13 +72,13 @@ def _apply(view: DecisionView) -> Markup:
             "p", "What is accepted becomes a patch of its own and goes to ", tag("code", view.place)
         ),
         tag("p", check, class_="soft"),
-        _field("branch", "On a new branch of its repository (else to the files)", "text"),
+        _field("branch", "On a new branch of its repository (else to the files)"),
         _check("three_way", "Merge it with what was changed there since"),
         *(_check("risk", f"Let pass: {name}", value=name) for name in refusing),
         _check("unverified", "Apply it though its check does not pass, or can't be run")
         if verify
         else "",
-        _field("reason", "Why, where something may pass", "text"),
+        _field("reason", "Why, where something may pass"),
         tag("button", "Apply what is accepted", type="submit", class_="main"),
     ]
     if not view.has_place:
@@ -101,7 +101,7 @@ def _send_back(view: DecisionView) -> Markup:
             "For all of it (may be empty)",
             tag("textarea", name="words", rows="4", maxlength="10000"),
         ),
-        _field("model", "Model (empty: " + one_line(view.summary.model, 60) + ")", "text"),
+        _field("model", "Model (empty: " + one_line(view.summary.model, 60) + ")"),
         tag("button", "Send back", type="submit", class_="main"),
         id="send-back-form",
         data_key=view.key,
@@ -114,8 +114,8 @@ def _button(words: str, **attributes: str) -> Markup:
     return tag("button", words, type="button", **attributes)
 
 
-def _field(name: str, words: str, kind: str) -> Markup:
-    return tag("label", words, tag("input", type=kind, name=name, maxlength="500"))
+def _field(name: str, words: str) -> Markup:
+    return tag("label", words, tag("input", type="text", name=name, maxlength="500"))
 
 
 def _check(name: str, words: str, *, value: str = "yes") -> Markup:

@@ -91,21 +91,13 @@ def call_id(number: int) -> str:
 class EditorView:
     """Tells one client of one run. Mutable: it knows which calls were told."""
 
-    def __init__(
-        self,
-        tell: Tell,
-        place: Path,
-        diffs: FileDiffs,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, tell: Tell, place: Path, diffs: FileDiffs) -> None:
         """Args:
         place: the workspace, by the editor's name for it.
         """
         self._tell = tell
         self._place = place
         self._diffs = diffs
-        self._clock = clock
         self._told: dict[str, str] = {}
         """Call to what was last shown of it, as text."""
         self._streamed = False
@@ -271,7 +263,7 @@ class EditorView:
 
     def _output(self, data: bytes) -> None:
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
-        now = self._clock()
+        now = time.monotonic()
         if self._running and now - self._sent >= _OUTPUT_EVERY_S:
             self._sent = now
             self._progress(self._running, decode(self._tail), "in_progress")
