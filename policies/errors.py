@@ -76,3 +76,9 @@ class PolicyError(CarryingError):
     def all(self) -> "tuple[PolicyError, ...]":
         """This error and the others of its file."""
         return (self, *self.others)
+
+    @classmethod
+    def together(cls, errors: "Iterable[PolicyError]") -> "PolicyError":
+        """The first of them by its place, and with it the others; none of them has some."""
+        first, *rest = sorted(errors, key=lambda error: (error.where.line, error.where.column))
+        return cls(first.message, where=first.where, key=first.key, others=tuple(rest))

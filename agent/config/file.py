@@ -95,7 +95,7 @@ def refuse_other_writers(path: Path, status: os.stat_result, where: Where) -> No
 def _decoded(document: Document, path: Path) -> Configuration:
     leaked = list(leaks(document))
     if leaked:
-        raise _together(leaked)
+        raise PolicyError.together(leaked)
     check_version(document, called=_CALLED)
     complaints = [*_blank(document), *_not_of_the_service(document)]
     file: ConfigForm | None = None
@@ -104,15 +104,9 @@ def _decoded(document: Document, path: Path) -> Configuration:
     except pydantic.ValidationError as invalid:
         complaints += [_complaint(detail, document) for detail in invalid.errors(include_url=False)]
     if complaints:
-        raise _together(complaints)
+        raise PolicyError.together(complaints)
     assert file is not None
     return _values(file, document, path)
-
-
-def _together(complaints: list[PolicyError]) -> PolicyError:
-    complaints.sort(key=lambda error: (error.where.line, error.where.column))
-    first, rest = complaints[0], tuple(complaints[1:])
-    return PolicyError(first.message, where=first.where, key=first.key, others=rest)
 
 
 def _blank(document: Document) -> Iterator[PolicyError]:

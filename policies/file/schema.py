@@ -143,9 +143,7 @@ def decode(document: Document) -> PolicyHead:
             for detail in invalid.errors(include_url=False, include_context=True)
         ]
     if errors:
-        errors.sort(key=lambda error: (error.where.line, error.where.column))
-        first, rest = errors[0], tuple(errors[1:])
-        raise PolicyError(first.message, where=first.where, key=first.key, others=rest)
+        raise PolicyError.together(errors)
     assert model is not None
     return model
 

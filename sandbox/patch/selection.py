@@ -140,20 +140,8 @@ def chosen_patch(
             store = PackedStore(scratch / "store")
             for entry in old.values():
                 baseline.store.lend(entry.blob, store)
-            after: Mapping[bytes, ManifestEntry] = old
-            if text:
-                file = scratch / "patch.diff"
-                file.write_bytes(text)
-                after = apply_to_entries(
-                    store, old, file, index=scratch / "index", timeout_s=_GIT_S
-                )
-            changed = {
-                path: after.get(path)
-                for path in {*old, *after}
-                if not same_file(old.get(path), after.get(path))
-            }
-            manifest = Manifest(entries=old, tracked=None, rule_files={})
-            return make_patch(store, manifest, changed, compared=compared)
+            after = _after(text, old, store, scratch / "chosen")
+            return _between(store, old, after, compared)
     except OSError as problem:
         raise PatchError(f"the chosen part can't be made: {problem}") from problem
 
@@ -274,15 +262,24 @@ def patch_since(before: bytes, now: bytes, *, old: Iterable[Baseline]) -> Patch:
                         standing[path] = entry
             then = _after(before, standing, store, scratch / "before")
             after = _after(now, standing, store, scratch / "now")
-            changed = {
-                path: after.get(path)
-                for path in {*then, *after}
-                if not same_file(then.get(path), after.get(path))
-            }
-            manifest = Manifest(entries=then, tracked=None, rule_files={})
-            return make_patch(store, manifest, changed)
+            return _between(store, then, after)
     except OSError as problem:
         raise PatchError(f"the patch can't be compared with the one before: {problem}") from problem
+
+
+def _between(
+    store: PackedStore,
+    then: dict[bytes, ManifestEntry],
+    after: dict[bytes, ManifestEntry],
+    compared: frozenset[bytes] = frozenset(),
+) -> Patch:
+    changed = {
+        path: after.get(path)
+        for path in {*then, *after}
+        if not same_file(then.get(path), after.get(path))
+    }
+    manifest = Manifest(entries=then, tracked=None, rule_files={})
+    return make_patch(store, manifest, changed, compared=compared)
 
 
 def _after(
