@@ -146,9 +146,14 @@ Behaviour = Answer | Refuse | Page | Break
 
 _PIECE_CHARACTERS = 7
 """Of one delta: cuts words, escapes and numbers in two."""
+_LATER_CHARACTERS = 701
+"""Of each after the first hundred: an SDK takes its time for every single one."""
 
 
 def pieces(text: str) -> Iterator[str]:
     """A text as the deltas in which it streams."""
-    for start in range(0, len(text), _PIECE_CHARACTERS):
-        yield text[start : start + _PIECE_CHARACTERS]
+    start = 0
+    while start < len(text):
+        size = _PIECE_CHARACTERS if start < 100 * _PIECE_CHARACTERS else _LATER_CHARACTERS
+        yield text[start : start + size]
+        start += size
