@@ -213,7 +213,7 @@ class _Document:
         worst = max(error.errors(), key=lambda item: len(self._known(item["loc"])))
         place = self._known(worst["loc"])
         said = {
-            "extra_forbidden": "is no key of a script",
+            "extra_forbidden": "is no key of a script (docs/models.md has them)",
             "missing": f"{worst['loc'][-1] if worst['loc'] else ''} is missing",
         }.get(worst["type"], worst["msg"].removeprefix("Value error, "))
         return str(self._error(place, said))

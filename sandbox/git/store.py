@@ -204,7 +204,9 @@ def check_announced(chunks: Iterable[bytes], size: int) -> bytes:
 
 def _other_size(size: int, total: int) -> PatchError:
     more = "more" if total > size else f"only {total}"
-    return PatchError(f"a file of {size} bytes was announced and {more} came.")
+    return PatchError(
+        f"a file of {size} bytes was announced and {more} came: it changed while it was read"
+    )
 
 
 def _counted(first: bytes, pieces: Iterator[bytes], size: int, blob: str) -> Iterator[bytes]:

@@ -105,7 +105,9 @@ def digest(chunks: Iterable[bytes], size: int) -> str:
         total += len(chunk)
         state.update(chunk)
     if total != size:
-        raise PatchError(f"a file of {size} bytes was announced and {total} came.")
+        raise PatchError(
+            f"a file of {size} bytes was announced and {total} came: it changed while it was read"
+        )
     return state.hexdigest()
 
 

@@ -83,20 +83,20 @@ def _notes(readers: list["_Folder"]) -> Iterator[str]:
     if reaching:
         shown = ", ".join(reaching[:_SHOWN]) + (", …" if len(reaching) > _SHOWN else "")
         yield (
-            f"{len(reaching)} tasks have tests that seem to get something from a network, and will "
-            f"fail for that where the image does not hold it: {shown}"
+            f"tasks whose tests seem to get something from a network, {len(reaching)}, will fail "
+            f"for that where the image does not hold it: {shown}"
         )
     silent = sum(reader.silent_on_network for reader in readers)
     if silent:
         yield (
-            f"{silent} tasks say nothing of the network, which Harbor takes for public: they have "
-            "none here, in the agent's work or in the verification"
+            f"tasks that say nothing of the network, which Harbor takes for public: {silent}; "
+            "there is none here, in the agent's work or in the verification"
         )
     built = sum(reader.is_built for reader in readers)
     if built:
         yield (
-            f"{built} tasks bring a Dockerfile: it is built with the network of the engine, before "
-            "the agent begins"
+            f"tasks that bring a Dockerfile: {built}; it is built with the network of the engine, "
+            "before the agent begins"
         )
 
 

@@ -157,7 +157,7 @@ def test_a_turn_may_stop_for_any_reason(reason: StopReason) -> None:
         ("version: 1\nturns: []", "s.yaml:2: turns: List should have at least 1 item"),
         (
             "version: 1\nturns:\n- text: a\n- txt: b",
-            "s.yaml:4: turns[1].txt: is no key of a script",
+            "s.yaml:4: turns[1].txt: is no key of a script (docs/models.md has them)",
         ),
         (
             "version: 1\nturns:\n- text: 5",
@@ -166,7 +166,7 @@ def test_a_turn_may_stop_for_any_reason(reason: StopReason) -> None:
         ("version: 1\nturns:\n- {}", "s.yaml:3: turns[0]: a turn needs text, calls or stop"),
         (
             "version: 1\nturns:\n- calls:\n  - tool: bash\n    args: {}",
-            "s.yaml:5: turns[0].calls[0].args: is no key of a script",
+            "s.yaml:5: turns[0].calls[0].args: is no key of a script (docs/models.md has them)",
         ),
         (
             "version: 1\nturns:\n- calls:\n  - arguments: {}",

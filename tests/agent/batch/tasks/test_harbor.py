@@ -104,8 +104,8 @@ def test_folder_is_a_task(harbor: Path) -> None:
     assert "\n".join(found.notes) == (
         "Harbor tasks: only what changes in the work folder is in the patch and reaches the "
         "verification; there as elsewhere commands run as a user that is not root\n"
-        "1 tasks bring a Dockerfile: it is built with the network of the engine, before the agent "
-        "begins"
+        "tasks that bring a Dockerfile: 1; it is built with the network of the engine, before the "
+        "agent begins"
     )
 
 
@@ -119,8 +119,8 @@ def test_least_task_is_taken_and_its_silence_on_the_network_told(harbor: Path) -
     assert task.verifier is not None
     assert task.verifier.time_s == 600
     assert found.notes[1] == (
-        "1 tasks say nothing of the network, which Harbor takes for public: they have none here, "
-        "in the agent's work or in the verification"
+        "tasks that say nothing of the network, which Harbor takes for public: 1; there is none "
+        "here, in the agent's work or in the verification"
     )
 
 
@@ -129,7 +129,7 @@ def test_tests_that_get_something_from_a_network_are_named(harbor: Path) -> None
     assert len(read_tasks(harbor).notes) == 2
     (harbor / "tests/test.sh").write_text("#!/bin/bash\ncd x && curl -LsSf x | sh\n")
     assert read_tasks(harbor).notes[1] == (
-        "1 tasks have tests that seem to get something from a network, and will fail for that "
+        "tasks whose tests seem to get something from a network, 1, will fail for that "
         "where the image does not hold it: hello-world"
     )
 
