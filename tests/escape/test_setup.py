@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from images.setup import making
+from images.setup.egress import relay
 from images.setup.layer import SetupLayer, find_or_make, reference
 from policies.policy import Policy
 from sandbox.engine.docker import Engine
@@ -414,6 +416,16 @@ def test_each_authority_stands_once_in_what_clients_read_for_every_connection(
         " rows = text.split('-----BEGIN');"
         ' assert len({row.strip() for row in rows}) == len(rows) > 100, len(rows)"'
     )
+
+
+def test_its_end_tears_nothing_down_beside_what_still_loads(
+    setups: Setups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay loads beside the first command: an interpreter that ends meanwhile crashes."""
+    torn_down = "\nimport atexit, os\natexit.register(os._exit, 77)\n"
+    monkeypatch.setattr(making, "relay", lambda: relay() + torn_down)
+    layer = setups("sleep 0.5", network=("a.example",))
+    assert not layer.was_there
 
 
 def test_without_a_network_there_is_no_proxy_either(setups: Setups) -> None:

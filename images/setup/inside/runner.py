@@ -189,4 +189,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # What hands connections on may still be loading: an interpreter that is torn down beside that
+    # ends with SIGSEGV at times.
+    os._exit(code)
