@@ -116,7 +116,7 @@ class GuestCommands:
             command.pidfd = landlock.pidfd_open(command.pid)
         except OSError:
             return  # no pidfd: the leader's wake-up on SIGCHLD finds it a little later
-        self.loop.register(command.pidfd, "r", lambda: self._ended(command))
+        self.loop.register(command.pidfd, "r", self.finish_ended)
 
     # -- while it runs ---------------------------------------------------------------------
 
@@ -198,7 +198,6 @@ class GuestCommands:
         self.paused = False
         processes.continue_others()
         self._services_go_on()
-        self.reap()
         self.finish_ended()
 
     def cancel(self, number: int) -> None:
@@ -253,13 +252,9 @@ class GuestCommands:
             if command is not None and command.status is None:
                 command.status = status
 
-    def _ended(self, command: RunningCommand) -> None:
-        if command.status is None:
-            self.reap()
-        self.finish_ended()
-
     def finish_ended(self) -> None:
-        """Report every command whose status has been taken."""
+        """Take what ended, and report every command that did."""
+        alive = self.reap()
         if self.paused:
             return  # ending what one left behind would have the others go on
         ended = [(c, c.status) for c in self.running.values() if c.status is not None]
@@ -269,14 +264,14 @@ class GuestCommands:
                 self.loop.unregister(command.pidfd)
                 os.close(command.pidfd)
             if command.background:
-                self._finish_background(command, status)
+                self._finish_background(command, status, alive=alive)
             else:
-                self._finish(command, status)
+                self._finish(command, status, alive=alive)
 
-    def _finish(self, command: RunningCommand, status: int) -> None:
+    def _finish(self, command: RunningCommand, status: int, *, alive: bool) -> None:
         # Anything that still lives now was left behind, and may hold the pipes open.
         leftovers = 0
-        if self.reap():
+        if alive:
             if command.keeps and command.ending == b"exited":
                 self._keep()
             else:
@@ -323,9 +318,9 @@ class GuestCommands:
         self.spills.keep(command.out)
         self.spills.keep(command.err)
 
-    def _finish_background(self, command: RunningCommand, status: int) -> None:
+    def _finish_background(self, command: RunningCommand, status: int, *, alive: bool) -> None:
         """What it left behind ends with it; where a command runs, with that."""
-        if all(other.background for other in self.running.values()) and self.reap():
+        if alive and all(other.background for other in self.running.values()):
             self._end_tree(command)
         printed = []
         for stream in (2, 1):
@@ -339,7 +334,6 @@ class GuestCommands:
 
     def poll(self, number: int) -> protocol.ProcessState:
         """Whether a background process still runs."""
-        self.reap()
         self.finish_ended()
         command = self.background.get(number)
         if command is None:

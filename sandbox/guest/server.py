@@ -77,7 +77,6 @@ class Server:
 
     def _woken(self) -> None:
         os.read(self.wake, 4096)
-        self.commands.reap()
         self.commands.finish_ended()
 
     def _receive(self) -> None:
@@ -129,7 +128,6 @@ class Server:
         for command in self.commands.running.values():
             command.ending = b"cancelled"
         ended = self.commands.kill_all()
-        self.commands.reap()
         self.commands.finish_ended()
         if self.config.services is not None:
             # They could hold a file of the workspace that a command has handed them open.
