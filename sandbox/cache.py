@@ -1,23 +1,50 @@
-"""The cache on the host, and files replaced as a whole, in it and elsewhere.
+"""The cache on the host; files replaced as a whole, in it and elsewhere; and opening a stranger's.
 
 What the sandbox keeps in the cache can be made again, and may be lost.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import marshal
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sandbox.errors import SandboxError
 
 _SEALED = b"moonpool 1\n"
 """What a sealed file begins with."""
 _LENGTH_BYTES, _DIGEST_BYTES = 8, 32
+
+
+def regular_file(
+    path: str | bytes | os.PathLike[str],
+    *,
+    directory: int | None = None,
+    follow: bool = False,
+    buffering: int = -1,
+) -> BinaryIO:
+    """A file to read that a stranger may have put there: it is not waited for.
+
+    Args:
+        directory: an open one, from which the path counts.
+        follow: go after a link; what is at its end is looked at all the same.
+        buffering: as for `open`.
+
+    Raises:
+        OSError: it can't be opened, or is no regular file.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    handle = os.open(path, flags if follow else flags | os.O_NOFOLLOW, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(handle, "rb", buffering=buffering)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

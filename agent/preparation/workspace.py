@@ -1,11 +1,12 @@
 """What the command line takes for a workspace, and what it takes from one: nothing."""
 
 import os
-import stat
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from agent.errors import UsageError
+from sandbox.cache import regular_file
 from sandbox.errors import WorkspaceError
 from sandbox.workspace.source import ImageFolder, Workspace, named, on_host
 
@@ -116,15 +117,9 @@ def ignored_policies(workspace: Workspace) -> tuple[str, ...]:
 def needing_setup(workspace: Workspace) -> str | None:
     """The first manifest that names packages to install; a handful of looks, none at a link."""
     for name, word in _MANIFESTS:
-        try:
-            file = os.open(on_host(workspace) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                if stat.S_ISREG(os.fstat(file).st_mode) and word in os.read(file, 1 << 16):
-                    return name
-            finally:
-                os.close(file)
-        except OSError:
-            continue
+        with suppress(OSError), regular_file(on_host(workspace) / name) as file:
+            if word in file.read(1 << 16):
+                return name
     return None
 
 

@@ -9,18 +9,18 @@ import configparser
 import errno
 import json
 import os
-import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from sandbox.cache import regular_file
+
 _MAX_BYTES = 1 << 20
 _MAX_LISTED = 5_000
 """Names that are looked at in one folder."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class RepositoryFiles:
@@ -104,14 +104,10 @@ class RepositoryFiles:
         try:
             opened = self._open_folder(folder)
             try:
-                file = os.open(name, _FILE, dir_fd=opened)
+                with regular_file(name, directory=opened) as file:
+                    data = file.read(max_bytes + 1)
             finally:
                 os.close(opened)
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                os.close(file)
-                raise OSError(errno.EINVAL, "it is no regular file")
-            with os.fdopen(file, "rb") as stream:
-                data = stream.read(max_bytes + 1)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from agent.config.instructions import LARGEST_SKILLS, OperatorSkills, Skill
 from agent.errors import RecordError
 from agent.models.interface import Image
 from agent.record.events.conversation import KeptImage
+from sandbox.cache import regular_file
 
 SKILLS = "skills"
 """In a run's directory."""
@@ -36,8 +37,7 @@ def _kept(directory: Path, digest: str, limit: int) -> bytes | None:
     if len(digest) != _DIGEST_LETTERS or not digest.isalnum():
         return None
     try:
-        handle = os.open(directory / digest, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
+        with regular_file(directory / digest) as file:
             data = file.read(limit + 1)
     except OSError:
         return None

@@ -6,7 +6,6 @@ by our own code, and only the private store is git's.
 """
 
 import os
-import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
 from sandbox.apply.target import InTheWayError, Target, opened
+from sandbox.cache import regular_file
 from sandbox.errors import PatchError
 from sandbox.git import alternates, linked_tree
 from sandbox.git.alternates import NotLent
@@ -131,12 +131,13 @@ def _lenders(git: Target, shown: Path) -> Iterator[list[Objects]]:
 
 def _alternates(git: Target) -> bytes:
     try:
-        with git.parent(alternates.FILE) as (directory, name):
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        with (
+            git.parent(alternates.FILE) as (directory, name),
+            regular_file(name, directory=directory) as file,
+        ):
+            return file.read(1 << 16)
     except (OSError, InTheWayError):
         return b""
-    with os.fdopen(handle, "rb") as file:
-        return file.read(1 << 16) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ decides nothing of it.
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE
+from sandbox.cache import regular_file
 from sandbox.errors import PatchError
 from sandbox.git import linked_tree
 from sandbox.git.manifest import PERSONAL_ATTRIBUTES, PERSONAL_EXCLUDE
@@ -274,11 +274,7 @@ def _usual(environ: Mapping[str, str], path: bytes) -> bytes:
 def _content(path: bytes) -> bytes:
     """A file, up to one byte more than the limit; empty where there is none."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with regular_file(path, follow=True) as file:
+            return file.read(_LIMIT + 1)
     except (OSError, ValueError):
-        return b""
-    try:
-        with os.fdopen(handle, "rb") as file:
-            return file.read(_LIMIT + 1) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
-    except OSError:
         return b""

@@ -6,11 +6,10 @@ can't write.
 """
 
 import os
-import stat
-from contextlib import suppress
 from pathlib import Path
 
 from policies.frozen import dataclass
+from sandbox.cache import regular_file
 
 _POINTER_LIMIT = 1 << 13
 OWN = frozenset({
@@ -74,11 +73,5 @@ def host_path(root: Path, path: bytes, linked: LinkedTree | None) -> bytes:
 
 def _pointer(path: bytes) -> bytes:
     """The one line of a small regular file. Raises `OSError`."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError("not a regular file")
-        return os.read(handle, _POINTER_LIMIT).rstrip(b"\r\n")
-    finally:
-        with suppress(OSError):
-            os.close(handle)
+    with regular_file(path) as file:
+        return file.read(_POINTER_LIMIT).rstrip(b"\r\n")

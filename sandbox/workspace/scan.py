@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from policies.frozen import dataclass
+from sandbox.cache import regular_file
 from sandbox.errors import WorkspaceError
 from sandbox.git.linked_tree import LinkedTree, host_path
 from sandbox.git.linked_tree import find as find_linked
@@ -165,13 +166,7 @@ def open_file(root: "Path | ImageTree", path: bytes, linked: LinkedTree | None =
     """A regular file of the workspace. Raises `OSError`."""
     if not isinstance(root, Path):
         return root.open_file(path)
-    handle = os.open(
-        host_path(root, path, linked), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    )
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError("not a regular file any more")
-    return os.fdopen(handle, "rb", buffering=0)
+    return regular_file(host_path(root, path, linked), buffering=0)
 
 
 def read_link(root: "Path | ImageTree", path: bytes, linked: LinkedTree | None = None) -> bytes:

@@ -1,5 +1,6 @@
 """What is kept in the cache is read whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,18 @@ def test_a_directory_of_the_users_is_the_one_that_is_named_absolutely_or_the_usu
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
     assert cache.cache_directory() == Path("/elsewhere/moonpool")
     assert environment.cache_directory() == cache.cache_directory()
+
+
+def test_what_is_no_regular_file_is_neither_waited_for_nor_left_open(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    before = os.listdir("/proc/self/fd")
+    for name in ("folder", "link", "pipe", "none"):
+        with pytest.raises(OSError, match=r"regular|links|No such"):
+            cache.regular_file(tmp_path / name)
+    for name in ("file", "link"):
+        with cache.regular_file(tmp_path / name, follow=True) as file:
+            assert file.read() == b"x"
+    assert os.listdir("/proc/self/fd") == before

@@ -6,7 +6,6 @@ only if it is what was copied. A diff is for the person's eyes: what leaves is t
 """
 
 import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import ChangesTracked, TrackedFile
 from agent.record.run_state import TrackedFiles
 from policies.frozen import dataclass
+from sandbox.cache import regular_file
 from sandbox.errors import PatchError
 from sandbox.git.manifest import SYMLINK, ManifestEntry, blob_id
 from sandbox.git.path_rules import carried
@@ -113,12 +113,8 @@ def as_copied(workspace: Path, entries: Callable[[], Mapping[bytes, ManifestEntr
         if entry.mode == SYMLINK or entry.size > FILE_LIMIT_BYTES:
             raise Unknown
         # The folder may be a stranger's: nothing is followed, waited for, or believed.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        file = os.open(os.path.join(os.fsencode(workspace), path), flags)
-        with os.fdopen(file, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise Unknown
-            data = stream.read(entry.size + 1)
+        with regular_file(os.path.join(os.fsencode(workspace), path)) as file:
+            data = file.read(entry.size + 1)
         if blob_id(data) != entry.blob:
             raise Unknown
         return data
