@@ -11,16 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.errors import RecordError
-from agent.record.store import (
-    EVENTS,
-    FIRST,
-    RecordHeld,
-    RunRecord,
-    digest,
-    lock,
-    lock_holder,
-    runs_directory,
-)
+from agent.record import store
+from agent.record.store import RunRecord
 from policies.frozen import dataclass
 
 
@@ -32,7 +24,7 @@ class Chain:
     rows: tuple[Mapping[str, object], ...]
     """Those before the first that does not follow."""
     digest: str
-    """sha256 (hex) of the last of them; `FIRST` where there is none."""
+    """sha256 (hex) of the last of them; `store.FIRST` where there is none."""
     end: int
     """Where the last of them ends, in bytes."""
     torn_bytes: int
@@ -54,7 +46,7 @@ def read_chain(file: BinaryIO, path: Path) -> Chain:
         path: how the file is called where something is wrong with it.
     """
     rows: list[Mapping[str, object]] = []
-    previous, end, torn, fault = FIRST, 0, 0, ""
+    previous, end, torn, fault = store.FIRST, 0, 0, ""
     file.seek(0)
     for line in file:
         if not line.endswith(b"\n"):
@@ -69,7 +61,7 @@ def read_chain(file: BinaryIO, path: Path) -> Chain:
             )
             break
         rows.append(row)
-        previous = digest(line[:-1])
+        previous = store.digest(line[:-1])
         end += len(line)
     return Chain(
         path=path, rows=tuple(rows), digest=previous, end=end, torn_bytes=torn, fault=fault
@@ -96,15 +88,15 @@ def reopen(
         RecordHeld: another process works on the run.
         RecordError: the record can't be read or written, or is not what was written.
     """
-    directory = runs_directory(home) / run_id
-    path = directory / EVENTS
+    directory = store.runs_directory(home) / run_id
+    path = directory / store.EVENTS
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     except OSError as error:
         raise RecordError(f"{path} can't be opened: {error.strerror}") from error
     try:
-        if not lock(handle):
-            raise RecordHeld(run_id, lock_holder(handle))
+        if not store.lock(handle):
+            raise store.RecordHeld(run_id, store.lock_holder(handle))
         with os.fdopen(os.dup(handle), "rb") as lines:
             chain = read_chain(lines, path).require()
         os.ftruncate(handle, chain.end)
