@@ -99,7 +99,7 @@ class GuestCommands:
     def _connect(self, command: RunningCommand) -> None:
         """Have the loop look at the command's pipes."""
         out, err = command.out, command.err
-        # The state is not watched: it is read at the end, and now and then in case it is full.
+        # The state is not watched: it is read at the end, and with the disk in case it is full.
         for handle in (out.handle, err.handle, command.state, command.stdin):
             if handle >= 0:
                 os.set_blocking(handle, False)
@@ -147,12 +147,14 @@ class GuestCommands:
         now = time.monotonic()
         foreground = [c for c in self.running.values() if not c.background]
         for command in foreground:
-            command.read_state()
             if command.deadline is not None and now >= command.deadline:
                 command.deadline = None
                 command.ending = b"timed out"
                 self._end_tree(command)
         if now >= self.look_at and self._looked_at():
+            if not self.first_look:
+                for command in foreground:
+                    command.read_state()
             self._look_at_disk()
 
     def _looked_at(self) -> bool:
