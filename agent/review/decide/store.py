@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import tenacity
+
 from agent.errors import RecordError, UsageError
 from agent.review.decide.marks import WHOLE, LineComment, PatchMarks, SetMark, Verdict
 from agent.untrusted_text import path_text
@@ -23,6 +25,13 @@ _VERSION = 1
 _APPLICATION = 0x4D504F52
 """``MPOR``: whose file it is."""
 _BUSY_S = 10.0
+_NOT_WAITED_FOR = tenacity.Retrying(
+    retry=tenacity.retry_if_exception_type(sqlite3.OperationalError),
+    stop=tenacity.stop_after_delay(_BUSY_S),
+    wait=tenacity.wait_fixed(0.02),
+    reraise=True,
+)
+"""Another's write to a file that is new: SQLite refuses at once, whatever the time-out."""
 COMMENT_CHARACTERS = 10_000
 _COMMENTS = 2_000
 """At most for one patch."""
@@ -284,7 +293,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             raise RecordError(
                 f"{path} holds no marks that this version reads: move it away, and begin anew"
             )
-        database.execute("PRAGMA journal_mode = WAL")
+        _NOT_WAITED_FOR(database.execute, "PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last marks
         if not version:
             database.executescript(_SCHEMA)

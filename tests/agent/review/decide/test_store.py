@@ -1,7 +1,9 @@
 """Marks of reviewers: they survive a reload, and nobody's are written over unseen."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,17 @@ def test_no_mark_and_no_comment_of_many_at_once_is_lost(store: Store, other: Sto
     assert (len(marks.verdicts), len(marks.comments), marks.revision) == (80, 80, 160)
     assert len({comment.revision for comment in marks.comments}) == 80
     assert store.decided() == {"r": {"p": (80, 0, 80)}}
+
+
+def test_a_file_that_another_one_writes_to_for_the_first_time_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / NAME, check_same_thread=False)) as another:
+        another.execute("BEGIN IMMEDIATE")
+        ending = threading.Timer(0.3, another.rollback)
+        ending.start()
+        store = Store(tmp_path)
+        assert store.decide(OF, {(b"a", WHOLE): Verdict.ACCEPTED}, by="ann", seen=0) == 1
+        store.close()
+        ending.join()
 
 
 def test_a_comment_is_withdrawn_once_and_bounded(store: Store) -> None:
