@@ -31,6 +31,8 @@ from sandbox.supply import ContainerSupply
 from sandbox.workspace.shipment import lay
 from sandbox.workspace.snapshot import Snapshot
 
+_AHEAD = 2
+"""So many sandboxes wait: behind one alone, attempts that are quicker than a start wait for it."""
 _CARRIED = "moonpool-carried"
 """What an image is called whose own name means another one on this machine."""
 
@@ -41,7 +43,7 @@ class CargoBoxes:
     def __init__(self, environ: Mapping[str, str]) -> None:
         """Raises: EngineUnavailable: no engine answers."""
         self._engine = Engine.connect(environ)
-        self._supply = WarmSupply(self._engine, limit=1)
+        self._supply = WarmSupply(self._engine, limit=_AHEAD)
         self._kind: Hashable = None
 
     @property
@@ -57,12 +59,12 @@ class CargoBoxes:
         link: DeskLink,
         store: PieceStore,
         *,
-        more: bool,
+        after: int,
     ) -> Sandbox:
         """A sandbox for this run alone; errors as for `agent.lifecycle.open_sandbox`.
 
         Args:
-            more: another one of the same kind is wanted next.
+            after: how many of the same kind are wanted next.
         """
         names = [self._image(one, on_progress, link, store) for one in cargo.images]
         kind = _kind(job, cargo)
@@ -87,7 +89,7 @@ class CargoBoxes:
         if self._kind not in (None, kind):
             self._supply.expect(self._kind, 0, lambda supply: opening(supply, "", _quiet))
         self._kind = kind
-        self._supply.expect(kind, 1 + more, lambda supply: opening(supply, "", _quiet))
+        self._supply.expect(kind, 1 + after, lambda supply: opening(supply, "", _quiet))
         found = opening(self._supply, job.run_id, on_progress)
         self._supply.opened(kind, found.plan)
         return Sandbox(found)

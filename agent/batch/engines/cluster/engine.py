@@ -120,8 +120,8 @@ class ClusterEngine:
 
     def submit(self, order: AttemptOrder, report: Report) -> None:
         # Whoever makes the last ones gets no further one.
-        more = self._after.get(order.run_id, 0) >= self._at_once
-        self._threads.submit(self._send, order, report, more=more)
+        after = self._after.get(order.run_id, 0) // self._at_once
+        self._threads.submit(self._send, order, report, after=after)
 
     def expect(self, orders: Sequence[AttemptOrder]) -> None:
         """See `AttemptEngine.expect`: whoever makes an attempt makes the next sandbox ready."""
@@ -159,7 +159,7 @@ class ClusterEngine:
 
     # -- sending ----------------------------------------------------------------------------
 
-    def _send(self, order: AttemptOrder, report: Report, *, more: bool) -> None:
+    def _send(self, order: AttemptOrder, report: Report, *, after: int) -> None:
         try:
             if self._desk_is_gone:
                 raise RecordError(_NO_DESK)
@@ -172,7 +172,7 @@ class ClusterEngine:
             else:
                 sent, cargo = self._loader.loaded(order)
                 node = ""
-                remote = replace(self._remote(sent), cargo=cargo, more=more)
+                remote = replace(self._remote(sent), cargo=cargo, after=after)
             self._start(order, remote, node, report, again=not order.take_up)
         except Exception as error:  # noqa: BLE001 - as `agent.batch.worker.perform`
             self._report(order, not_done(order, error), report)

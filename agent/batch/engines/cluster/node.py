@@ -111,8 +111,8 @@ class RemoteOrder:
     """None: the run stands there already."""
     verifier: FileTree | None = None
     """The files of its check."""
-    more: bool = False
-    """Another attempt of the same kind is due."""
+    after: int = 0
+    """So many attempts of the same kind are due where this one is made."""
     home: tuple[str, ...] = ()
     """Runs that came home, the last ones; who made one removes it."""
     place: BatchPlace
@@ -160,7 +160,7 @@ def attempt(
         if boxes is None or remote.cargo is None:
             raise EngineError("the engine of this machine does not answer, or the run is gone")
         _note_process(place, boxes)
-        return boxes.open_box(job, on_progress, remote.cargo, link, store, more=remote.more)
+        return boxes.open_box(job, on_progress, remote.cargo, link, store, after=remote.after)
 
     try:
         services = place.services(

@@ -316,7 +316,7 @@ def test_who_makes_the_last_attempt_makes_no_further_sandbox_ready(batch: OnThre
     batch.engine.expect([first, last])
     batch.done(first)
     batch.done(last)
-    assert [remote.more for remote, _ in batch.cluster.sent] == [True, False]
+    assert [remote.after for remote, _ in batch.cluster.sent] == [1, 0]
 
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
