@@ -119,13 +119,15 @@ class DeskListener:
         self._lock = threading.Lock()
         self._told = list(cast("tuple[Told, ...]", link.ask("told")))
         self._attempts: dict[str, ThreadInterrupts] = {}
-        Background(self._listen, name="desk").begin()
+        self._listening = self._thread()
 
     @contextmanager
     def heard_by(self, run: str, interrupts: ThreadInterrupts) -> Generator[None]:
         """A run hears what it is told from now on, and what it was told before it began."""
         with self._lock:
             self._attempts[run] = interrupts
+            if not self._listening.is_alive():  # the desk was out of reach for a moment
+                self._listening = self._thread()
             before = [told.name for told in self._told if told.run == run]
         for name in before:
             interrupts.receive(name)
@@ -134,6 +136,11 @@ class DeskListener:
         finally:
             with self._lock:
                 del self._attempts[run]
+
+    def _thread(self) -> "Background[None]":
+        made = Background(self._listen, name="desk")
+        made.begin()
+        return made
 
     def _listen(self) -> None:
         # Whoever is to be told of it ends with its process.

@@ -152,6 +152,19 @@ def test_a_run_hears_what_it_is_told_though_it_was_said_before_it_began(
         assert not other.at_once
 
 
+def test_a_run_hears_what_it_is_told_after_the_desk_was_out_of_reach_for_an_earlier_one(
+    open_desk: OpenDesk,
+) -> None:
+    desk, interrupts = open_desk(), ThreadInterrupts()
+    listener = DeskListener(desk)
+    desk.gone = True
+    until(lambda: not any(it.name == "moonpool-desk" for it in threading.enumerate()))
+    desk.gone = False
+    desk.tell("tell", "one", "SIGINT")
+    with listener.heard_by("one", interrupts):
+        until(lambda: interrupts.requested)
+
+
 def test_what_a_process_is_at_is_news_of_each_of_its_runs_once(open_desk: OpenDesk) -> None:
     desk = open_desk()
     listener = DeskListener(desk)
