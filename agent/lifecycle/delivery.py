@@ -41,7 +41,6 @@ from agent.record.run_state import entries_of
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, STEPS, RunRecord
 from agent.record.summary import DeliveredPatch
 from agent.risk import gate
-from agent.risk.inspected_patch import COMPARED
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.verification import Failed, NotRun, verify
 from sandbox.errors import ContainerGone, EngineUnavailable, SandboxError
@@ -197,7 +196,7 @@ class Delivery:
 
     def _places(self) -> ExportOptions:
         directory = self._record.directory
-        return {"keep_old": directory / BASELINE, "spare": directory, "compared": COMPARED}
+        return {"keep_old": directory / BASELINE, "spare": directory, "compared": gate.COMPARED}
 
     def _deliver(self, export: Callable[[], Patch]) -> DeliveredPatch:
         started = time.monotonic()

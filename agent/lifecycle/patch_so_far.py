@@ -15,7 +15,6 @@ from agent.record.applied_patch import AppliedPatch
 from agent.record.events.lifecycle import PatchApplied
 from agent.risk import gate
 from agent.risk.finding import Finding, ordered
-from agent.risk.inspected_patch import COMPARED
 from agent.risk.opinion import NoOpinion, finding_of
 from policies.frozen import dataclass
 from sandbox.apply.directory import apply_patch
@@ -57,7 +56,7 @@ class PatchSoFar:
         """
         session = self._session
         with self.at_the_box():
-            patch = session.box.preview(keep_old=keep_old, compared=COMPARED)
+            patch = session.box.preview(keep_old=keep_old, compared=gate.COMPARED)
         job = session.job
         findings = gate.inspect(patch, job.policy, accepted=job.accepted_risks)
         rules = job.policy.review

@@ -28,7 +28,6 @@ from agent.record.summary import RUNNING, DeliveredPatch, summary_of
 from agent.review.pages.report import write_reports
 from agent.risk import gate
 from agent.risk.finding import Finding
-from agent.risk.inspected_patch import COMPARED
 from policies.decision import nobody_to_ask
 from policies.frozen import dataclass
 from policies.loading import load
@@ -214,7 +213,7 @@ class Rescuer:
         """Export by what the container itself says, under the bundled default policy's rules."""
         try:
             policy = load("default")
-            patch = self._unrecorded(item, policy).export(compared=COMPARED)
+            patch = self._unrecorded(item, policy).export(compared=gate.COMPARED)
             refused = tuple(row for row in gate.inspect(patch, policy) if row.refuses)
             directory = self.home / RECOVERED
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)

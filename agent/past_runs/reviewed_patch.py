@@ -16,7 +16,6 @@ from agent.record.runs import RecordedRun, baseline_of, delivered_of
 from agent.record.store import EVENTS
 from agent.risk import gate
 from agent.risk.finding import NOT_APPROVED, Finding, ordered
-from agent.risk.inspected_patch import COMPARED
 from agent.untrusted_text import path_text
 from policies.frozen import dataclass
 from sandbox.patch.selection import MODE, HunkChoice, chosen_patch
@@ -61,7 +60,7 @@ def reviewed_patch(
         raise RecordError(f"the record of run {run.id} has no beginning")
     policy, _ = recorded_policy(started, file=str(run.directory / EVENTS))
     accepted |= frozenset(run.summary.accepted_risks)
-    patch = chosen_patch(data, changes, choice, baseline_of(run), compared=COMPARED)
+    patch = chosen_patch(data, changes, choice, baseline_of(run), compared=gate.COMPARED)
     found = gate.inspect(patch, policy, accepted=accepted)
     carried = _carried(run.summary.findings, found, patch.changes, accepted)
     return ReviewedPatch(patch=patch, findings=ordered((*found, *carried)))

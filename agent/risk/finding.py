@@ -66,71 +66,37 @@ def _rank(finding: Finding) -> tuple[int, int]:
 NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingKind:
-    severity: Severity
-    """Where an inspection does not say otherwise."""
-    meaning: str
-
-
 KINDS = {
-    "protected-path": FindingKind(
-        severity=DANGER, meaning="changes what the policy's paths.protect name"
-    ),
-    "escaping-symlink": FindingKind(
-        severity=DANGER, meaning="a link out of the tree or into a .git"
-    ),
-    "max-bytes": FindingKind(severity=DANGER, meaning="the patch is larger than export.max_bytes"),
-    "inspection-failed": FindingKind(
-        severity=DANGER, meaning="the gate itself failed on this patch"
-    ),
-    "not-inspected": FindingKind(
-        severity=WARNING, meaning="past a bound, or unreadable: not looked at"
-    ),
-    "setuid": FindingKind(severity=DANGER, meaning="a mode with setuid, setgid or sticky bit"),
-    "new-executable": FindingKind(
-        severity=WARNING, meaning="a file that can be executed and could not"
-    ),
-    "symlink": FindingKind(severity=NOTE, meaning="a new or changed link inside the tree"),
-    "submodule": FindingKind(
-        severity=WARNING, meaning="a submodule added or moved to another commit"
-    ),
-    "ci-workflow": FindingKind(
-        severity=WARNING, meaning="what a CI service runs, with its secrets"
-    ),
-    "git-hook": FindingKind(severity=WARNING, meaning="hooks, and files that configure git"),
-    "editor-task": FindingKind(severity=WARNING, meaning="what an editor or shell runs on opening"),
-    "agent-instructions": FindingKind(severity=WARNING, meaning="what a coding agent obeys"),
-    "install-script": FindingKind(severity=WARNING, meaning="what runs on install, build or start"),
-    "lockfile": FindingKind(severity=NOTE, meaning="which exact dependencies are installed"),
-    "dependency-added": FindingKind(
-        severity=NOTE, meaning="a dependency that was not there before"
-    ),
-    "bidi-control": FindingKind(
-        severity=DANGER, meaning="reorders or smuggles text: seen is not read"
-    ),
-    "invisible-text": FindingKind(
-        severity=WARNING, meaning="characters that hide or act on a terminal"
-    ),
-    "lookalike-text": FindingKind(severity=WARNING, meaning="letters of two scripts in one word"),
-    "odd-name": FindingKind(severity=WARNING, meaning="a file name that deceives or acts"),
-    "case-collision": FindingKind(
-        severity=WARNING, meaning="one file with another on some systems"
-    ),
-    "secret": FindingKind(
-        severity=DANGER, meaning="looks like a credential (rules of detect-secrets)"
-    ),
-    "binary": FindingKind(severity=NOTE, meaning="a file whose change no diff shows"),
-    "test-removed": FindingKind(severity=NOTE, meaning="a test deleted or skipped"),
-    "long-line": FindingKind(severity=NOTE, meaning="a line too long for a person to review"),
-    "too-large": FindingKind(severity=NOTE, meaning="more than a person reviews in one go"),
-    "prompt-injection": FindingKind(
-        severity=WARNING, meaning="text that tells a reviewer or a model what to decide"
-    ),
-    "not-approved": FindingKind(
-        severity=WARNING, meaning="the reviewer that was asked did not approve it"
-    ),
+    "protected-path": DANGER,  # changes what the policy's paths.protect name
+    "escaping-symlink": DANGER,  # a link out of the tree or into a .git
+    "max-bytes": DANGER,  # the patch is larger than export.max_bytes
+    "inspection-failed": DANGER,  # the gate itself failed on this patch
+    "not-inspected": WARNING,  # past a bound, or unreadable: not looked at
+    "setuid": DANGER,  # a mode with setuid, setgid or sticky bit
+    "new-executable": WARNING,  # a file that can be executed and could not
+    "symlink": NOTE,  # a new or changed link inside the tree
+    "submodule": WARNING,  # a submodule added or moved to another commit
+    "ci-workflow": WARNING,  # what a CI service runs, with its secrets
+    "git-hook": WARNING,  # hooks, and files that configure git
+    "editor-task": WARNING,  # what an editor or shell runs on opening
+    "agent-instructions": WARNING,  # what a coding agent obeys
+    "install-script": WARNING,  # what runs on install, build or start
+    "lockfile": NOTE,  # which exact dependencies are installed
+    "dependency-added": NOTE,  # a dependency that was not there before
+    "bidi-control": DANGER,  # reorders or smuggles text: seen is not read
+    "invisible-text": WARNING,  # characters that hide or act on a terminal
+    "lookalike-text": WARNING,  # letters of two scripts in one word
+    "odd-name": WARNING,  # a file name that deceives or acts
+    "case-collision": WARNING,  # one file with another on some systems
+    "secret": DANGER,  # looks like a credential (rules of detect-secrets)
+    "binary": NOTE,  # a file whose change no diff shows
+    "test-removed": NOTE,  # a test deleted or skipped
+    "long-line": NOTE,  # a line too long for a person to review
+    "too-large": NOTE,  # more than a person reviews in one go
+    "prompt-injection": WARNING,  # text that tells a reviewer or a model what to decide
+    "not-approved": WARNING,  # the reviewer that was asked did not approve it
 }
+"""By id: the severity, where an inspection does not say otherwise."""
 
 NOT_APPROVED = "not-approved"
 """Not found in a patch but said of it (`agent.risk.opinion`)."""
@@ -156,7 +122,7 @@ def found(
     """A finding of this kind; the gate judges it unless that is said."""
     return Finding(
         id=kind,
-        severity=KINDS[kind].severity if severity is None else severity,
+        severity=KINDS[kind] if severity is None else severity,
         path=path,
         line=line,
         reason=reason,

@@ -42,6 +42,8 @@ BY_NAME: tuple[tuple[str, Inspection], ...] = (
     ("secrets", credentials.inspect),
     ("words to a reviewer", prompt_injection.inspect),
 )
+COMPARED = manifests.NAMES | lockfiles.NAMES
+"""Names in lower case. A patch keeps both versions of these (`sandbox.patch.values`)."""
 _QUOTING = frozenset(
     {"install-script", "dependency-added", "prompt-injection", "symlink", "escaping-symlink"}
 )

@@ -271,34 +271,3 @@ def _next(parts: Iterator[PatchSection]) -> PatchSection:
     if part is None:
         raise HunksUnreadable("fewer files in the patch than in its list of changes")
     return part
-
-
-COMPARED = frozenset(
-    {
-        b"package.json",
-        b"composer.json",
-        b"pyproject.toml",
-        b"cargo.toml",
-        b"pipfile",
-        b"package-lock.json",
-        b"npm-shrinkwrap.json",
-        b"yarn.lock",
-        b"pnpm-lock.yaml",
-        b"bun.lock",
-        b"poetry.lock",
-        b"uv.lock",
-        b"pdm.lock",
-        b"pipfile.lock",
-        b"cargo.lock",
-        b"gemfile.lock",
-        b"composer.lock",
-        b"go.sum",
-        b"flake.lock",
-        b"deno.lock",
-        b"packages.lock.json",
-        b"mix.lock",
-        b"pubspec.lock",
-        b"podfile.lock",
-    }
-)
-"""Names in lower case. A patch keeps both versions of these (`sandbox.patch.values`)."""

@@ -34,6 +34,7 @@ _MANIFESTS_OF: dict[bytes, tuple[bytes, ...]] = {
     b"pubspec.lock": (b"pubspec.yaml",),
     b"podfile.lock": (b"podfile",),
 }
+NAMES = frozenset(_MANIFESTS_OF)
 _ADDRESS = re.compile(rb"(?i)\b(?:https?:[/\\]*|(?:git|ssh)://)([^\s/\\\"?#<>]+)")
 _ESCAPED = re.compile(
     rb"\\(?:(?P<nothing>[tnr]|\r?\n[ \t]*)|(?P<itself>[/\\])"

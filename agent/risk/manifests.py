@@ -291,3 +291,4 @@ _MANIFESTS = {
     b"cargo.toml": (_toml, _cargo),
     b"pipfile": (_toml, _pipfile),
 }
+NAMES = frozenset(_MANIFESTS)

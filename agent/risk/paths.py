@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from agent.risk import unseen
-from agent.risk.finding import Finding, Severity, found
+from agent.risk.finding import NOTE, Finding, found
 from agent.risk.inspected_patch import MOST, InspectedPatch
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.git.manifest import EXECUTABLE, SYMLINK
@@ -82,7 +82,11 @@ def links(subject: InspectedPatch) -> Iterator[Finding]:
             continue
         target = subject.patch.links.get(change.path)
         shown = "?" if target is None else target.decode("utf-8", "backslashreplace")
-        if target is None or _leaves(change.path, target):
+        if (
+            target is None
+            or leaves_tree(change.path, target)
+            or any(map(is_dot_git, target.split(b"/")))
+        ):
             reason = f"a symbolic link out of the tree, or one that can't be judged: {shown}"
             yield found("escaping-symlink", change.path, reason)
         elif change.old_blob != change.new_blob or change.old_mode != SYMLINK or change.old_path:
@@ -109,8 +113,7 @@ def names(subject: InspectedPatch) -> Iterator[Finding]:
         try:
             text = path.decode()
         except UnicodeDecodeError:
-            note = Severity.NOTE
-            yield found("odd-name", path, "the name is not UTF-8", severity=note)
+            yield found("odd-name", path, "the name is not UTF-8", severity=NOTE)
             continue
         for kind, words in unseen.in_text(text, controls=frozenset()):
             where = "bidi-control" if kind == "bidi-control" else "odd-name"
@@ -123,19 +126,13 @@ def names(subject: InspectedPatch) -> Iterator[Finding]:
         elif any(map(_WINDOWS.search, text.split("/"))):
             yield found("odd-name", path, "on Windows it is another name, or none")
         if text != unicodedata.normalize("NFC", text):
-            note = Severity.NOTE
-            yield found("odd-name", path, "its name is not in Unicode's form NFC", severity=note)
+            yield found("odd-name", path, "its name is not in Unicode's form NFC", severity=NOTE)
 
 
 def collisions(subject: InspectedPatch) -> Iterator[Finding]:
     for path, other in subject.patch.collisions.items():
         name = other.decode("utf-8", "backslashreplace")
         yield found("case-collision", path, f"on macOS and Windows the same name as {name}")
-
-
-def _leaves(path: bytes, target: bytes) -> bool:
-    """Does a link at `path` lead out of the tree, or into a ``.git``?"""
-    return leaves_tree(path, target) or any(is_dot_git(part) for part in target.split(b"/"))
 
 
 _EACH_FILE = 10

@@ -85,12 +85,10 @@ def long_lines(subject: InspectedPatch) -> Iterator[Finding]:
 
 
 def _kind(start: bytes) -> tuple[str, Severity]:
-    for magic, words in _RUNS:
-        if start.startswith(magic):
-            return words, Severity.WARNING
-    for magic, words in _SHOWN:
-        if start.startswith(magic):
-            return words, Severity.NOTE
+    for kinds, severity in ((_RUNS, Severity.WARNING), (_SHOWN, Severity.NOTE)):
+        for magic, words in kinds:
+            if start.startswith(magic):
+                return words, severity
     if reads_as_text(start):
         if b"\0" in start:
             words = "text with NUL bytes in it, which hide it from the diff"
@@ -143,12 +141,13 @@ def text(subject: InspectedPatch) -> Iterator[Finding]:
             continue
         text = data.decode("utf-8", "surrogateescape")
         for expression in _PASSES:
-            lines = _Lines(text)
-            count = at = 0
+            count = at = index = counted = 0
             while count < _EACH_FILE and (match := expression.search(text, at)):
                 at = match.end()
                 judged = _judged(text, match.start(), match[0])
-                line = section.numbers[lines.index_of(match.start())]
+                index += text.count("\n", counted, match.start())
+                counted = match.start()
+                line = section.numbers[index]
                 if judged is None or (match.end(), line, match[0]) == (1, 1, _MARK):
                     honest -= 1
                     if honest < 0:
@@ -230,19 +229,3 @@ def _name(char: str) -> str:
 def _mixed_words(pair: str) -> str:
     strange = next(char for char in pair if not char.isascii())
     return f"{_name(strange)} in a word with Latin letters: one that looks like it was meant"
-
-
-class _Lines:
-    """Which line an offset is in, asked in rising order: one pass over the text."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._at = 0
-        self._index = 0
-
-    def index_of(self, offset: int) -> int:
-        if offset < self._at:
-            self._at = self._index = 0
-        self._index += self._text.count("\n", self._at, offset)
-        self._at = offset
-        return self._index

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.risk.inspected_patch import COMPARED
+from agent.risk.gate import COMPARED
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, Manifest, ManifestEntry
 from sandbox.git.store import Store
 from sandbox.patch.make import make_patch

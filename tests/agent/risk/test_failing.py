@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from agent.risk import credentials
 from agent.risk.executed_files import places_of
 from agent.risk.finding import Finding, Severity, found, ordered, risk_by_path
-from agent.risk.gate import BY_NAME, inspect
+from agent.risk.gate import BY_NAME, COMPARED, inspect
 from agent.risk.inspected_patch import (
-    COMPARED,
     CONTENT_LIMIT_BYTES,
     HunksUnreadable,
     InspectedPatch,

@@ -11,8 +11,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.risk.finding import KINDS, Finding, Severity, accepted_risks
-from agent.risk.gate import inspect
-from agent.risk.inspected_patch import COMPARED
+from agent.risk.gate import COMPARED, inspect
 from fakes.box import TmpBox
 from policies.file.fields import Finding as SchemaFinding
 from policies.policy import Policy

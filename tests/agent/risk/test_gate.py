@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.risk.finding import Finding, Severity
-from agent.risk.gate import inspect
-from agent.risk.inspected_patch import COMPARED
+from agent.risk.gate import COMPARED, inspect
 from fakes.box import TmpBox
 from policies.policy import Policy
 from sandbox.git.manifest import SYMLINK

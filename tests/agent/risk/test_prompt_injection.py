@@ -3,8 +3,7 @@
 import pytest
 
 from agent.risk.finding import Finding, Severity
-from agent.risk.gate import inspect
-from agent.risk.inspected_patch import COMPARED
+from agent.risk.gate import COMPARED, inspect
 from fakes.box import TmpBox
 from policies.policy import Policy
 
