@@ -41,9 +41,11 @@ def regular_file(
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     handle = os.open(path, flags if follow else flags | os.O_NOFOLLOW, dir_fd=directory)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "it is no regular file")
+        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(kind, "it is no regular file")
     return os.fdopen(handle, "rb", buffering=buffering)
 
 

@@ -82,7 +82,7 @@ class PatchSoFar:
             PatchError: it does not fit.
         """
         rest = self._rest(taken)
-        return apply_patch(rest, self._directory(), check=True).changes if rest else ()
+        return apply_patch(rest, self._directory(), check=True)
 
     def apply(self, taken: Preview) -> tuple[Change, ...]:
         """Have the workspace be as the sandbox was when `taken` was: what of it is new since the
@@ -98,7 +98,7 @@ class PatchSoFar:
         applied = AppliedPatch.of(session.record.directory)
         old = session.record.directory / _OLD
         rest = self._rest(taken)
-        changes = apply_patch(rest, self._directory(), check=False).changes if rest else ()
+        changes = apply_patch(rest, self._directory(), check=False)
         if changes:
             applied.keep(data, old)
             session.journal.emit(

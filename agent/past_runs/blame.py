@@ -240,9 +240,7 @@ class _BlameSources:
         if kept is None:
             return
         self.old = kept.entries
-        standing = {path: entry for path, entry in kept.entries.items() if entry is not None}
-        for entry in standing.values():
-            kept.store.lend(entry.blob, self.store)
+        standing = kept.lent(self.store)
         if patch:
             file = scratch / "patch.diff"
             file.write_bytes(patch)

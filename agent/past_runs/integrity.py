@@ -176,9 +176,7 @@ def _result(directory: Path, exported: Exported | None) -> str:
     kept = _kept(directory)
     with tempfile.TemporaryDirectory(prefix="moonpool-verify-") as scratch:
         store = Store(Path(scratch) / "store")
-        for entry in kept.entries.values():
-            if entry is not None:
-                kept.store.lend(entry.blob, store)
+        kept.lent(store)
         found = apply_proof(store, kept.entries, file)
     wanted: dict[bytes, ManifestEntry | None] = dict(kept.entries)
     wanted |= {change.old_path: None for change in changes if change.old_path is not None}

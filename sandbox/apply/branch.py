@@ -8,23 +8,22 @@ by our own code, and only the private store is git's.
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from policies.frozen import dataclass
 from sandbox.apply import repo_refs
-from sandbox.apply.directory import ApplyReport, check_link
+from sandbox.apply.directory import check_link
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
 from sandbox.apply.target import InTheWayError, Target, opened
-from sandbox.cache import regular_file
 from sandbox.errors import PatchError
 from sandbox.git import alternates, linked_tree
 from sandbox.git.alternates import NotLent
 from sandbox.git.diff import touched_paths
-from sandbox.git.manifest import SYMLINK, ManifestEntry
+from sandbox.git.manifest import SYMLINK
 from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.values import Change
@@ -39,7 +38,8 @@ class BranchReport:
     commit: str
     """Id of the new commit, hex; of the one it would be, after a check."""
     parent: str
-    changes: ApplyReport
+    changes: tuple[Change, ...]
+    """What the commit does to the files."""
 
 
 def branch_patch(
@@ -71,19 +71,20 @@ def branch_patch(
             ) as scratch,
         ):
             repo_refs.refuse_name(git, branch)
-            made = _Commit.of(
-                patch, (Objects(git, lenders), git, own), Path(scratch), message, baseline
+            parent = repo_refs.head(git, own)
+            report, made = _committed(
+                patch,
+                Objects(git, lenders),
+                parent,
+                Path(scratch),
+                message=message,
+                baseline=baseline,
             )
             if not check:
-                made.write(git)
-                repo_refs.make_branch(git, branch, made.commit)
-            return BranchReport(
-                commit=made.commit,
-                parent=made.parent,
-                changes=ApplyReport(
-                    changes=made.changes, written=() if check else tuple(made.touched)
-                ),
-            )
+                for object_id, file in made.items():
+                    _write(git, object_id, file)
+                repo_refs.make_branch(git, branch, report.commit)
+            return report
     except OSError as problem:
         raise PatchError(f"the branch can't be made: {problem}") from problem
 
@@ -130,74 +131,47 @@ def _lenders(git: Target, shown: Path) -> Iterator[list[Objects]]:
 
 
 def _alternates(git: Target) -> bytes:
-    try:
-        with (
-            git.parent(alternates.FILE) as (directory, name),
-            regular_file(name, directory=directory) as file,
-        ):
-            return file.read(1 << 16)
-    except (OSError, InTheWayError):
-        return b""
+    with suppress(OSError), git.file(alternates.FILE) as file:
+        return b"" if file is None else os.pread(file, 1 << 16, 0)
+    return b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Commit:
-    """A commit made in the private store, with all that it needs beyond what the target has."""
+def _committed(
+    patch: bytes,
+    objects: Objects,
+    parent: str,
+    scratch: Path,
+    *,
+    message: str,
+    baseline: Baseline | None,
+) -> tuple[BranchReport, dict[str, Path]]:
+    """A commit made in the private store, and the files of all that it needs beyond what the
+    target has: what an object leads to stands before it."""
+    tree = CommitTree(objects, objects.commit_tree(parent))
+    store = Store(scratch / "store")
+    before = tree.entries(touched_paths(patch), store)
+    touched = changed_by(patch, before, store, scratch, baseline=baseline)
+    for path, entry in touched.items():
+        if entry is not None and entry.mode == SYMLINK:
+            check_link(store, path, entry)
+    made = sorted({entry.blob for entry in touched.values() if entry is not None})
 
-    store: Store
-    commit: str
-    parent: str
-    objects: tuple[str, ...]
-    touched: Mapping[bytes, ManifestEntry | None]
-    changes: tuple[Change, ...]
+    def put_tree(content: bytes) -> str:
+        made.append(store.put_tree(content))
+        return made[-1]
 
-    @classmethod
-    def of(
-        cls,
-        patch: bytes,
-        repository: tuple[Objects, Target, Target],
-        scratch: Path,
-        message: str,
-        baseline: Baseline | None,
-    ) -> "_Commit":
-        objects, git, own = repository
-        parent = repo_refs.head(git, own)
-        tree = CommitTree(objects, objects.commit_tree(parent))
-        store = Store(scratch / "store")
-        before = tree.entries(touched_paths(patch), store)
-        touched = changed_by(patch, before, store, scratch, baseline=baseline)
-        for path, entry in touched.items():
-            if entry is not None and entry.mode == SYMLINK:
-                check_link(store, path, entry)
-        blobs = {entry.blob for entry in touched.values() if entry is not None}
-        trees: list[str] = []
-
-        def put_tree(content: bytes) -> str:
-            trees.append(store.put_tree(content))
-            return trees[-1]
-
-        root = tree.changed(touched, put_tree)
-        when = f"{int(time.time())} +0000"
-        text = (
-            f"tree {root}\nparent {parent}\nauthor {_IDENTITY} {when}\n"
-            f"committer {_IDENTITY} {when}\n\n{message.strip()}\n"
-        ).replace("\0", " ")
-        commit = store.put_commit(text.encode("utf-8", "replace"))
-        for object_id in (*blobs, *trees):
-            objects.check(object_id)
-        return cls(
-            store=store,
-            commit=commit,
-            parent=parent,
-            objects=(*sorted(blobs), *trees, commit),
-            touched=touched,
-            changes=changes_between(store, before, touched),
-        )
-
-    def write(self, git: Target) -> None:
-        """Put its objects into the repository: what they lead to first."""
-        for object_id in self.objects:
-            _write(git, object_id, self.store.file_of(object_id))
+    root = tree.changed(touched, put_tree)
+    for object_id in made:
+        objects.check(object_id)
+    when = f"{int(time.time())} +0000"
+    text = (
+        f"tree {root}\nparent {parent}\nauthor {_IDENTITY} {when}\n"
+        f"committer {_IDENTITY} {when}\n\n{message.strip()}\n"
+    ).replace("\0", " ")
+    commit = store.put_commit(text.encode("utf-8", "replace"))
+    changes = changes_between(store, before, touched)
+    report = BranchReport(commit=commit, parent=parent, changes=changes)
+    return report, {object_id: store.file_of(object_id) for object_id in (*made, commit)}
 
 
 def _write(git: Target, object_id: str, loose: Path) -> None:

@@ -66,9 +66,7 @@ def conflict_regions(patch: bytes, target: Path, baseline: Baseline) -> tuple[Co
             ) as scratch,
         ):
             store = PackedStore(Path(scratch) / "store")
-            base = {path: entry for path, entry in baseline.entries.items() if entry is not None}
-            for entry in base.values():
-                baseline.store.lend(entry.blob, store)
+            base = baseline.lent(store)
             file = Path(scratch) / "patch.diff"
             file.write_bytes(patch)
             theirs = apply_to_entries(

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from policies.frozen import dataclass
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.replace import Replacement, replace_files
 from sandbox.apply.target import (
@@ -34,18 +33,11 @@ from sandbox.patch.values import Change
 _KEPT = ManifestEntry(0, "", 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyReport:
-    changes: tuple[Change, ...]
-    """What the patch did, or would do, to this directory; none: all of it was there already."""
-    written: tuple[bytes, ...]
-    """Paths that were made, replaced or removed; empty after a check."""
-
-
 def apply_patch(
     patch: bytes, target: Path, *, check: bool, baseline: Baseline | None = None
-) -> ApplyReport:
-    """Apply a patch to the directory; with `check`, find out whether it would go.
+) -> tuple[Change, ...]:
+    """Apply a patch to the directory; with `check`, find out whether it would go. Gives what that
+    does to the directory; nothing: all of it was there already.
 
     The directory may have changed since the patch was made: hunks are found again as `git apply`
     finds them, without guessing; with a `baseline` (what the patch was made against), files whose
@@ -67,9 +59,9 @@ def apply_patch(
 
 def _apply(
     patch: bytes, target: Target, scratch: Path, baseline: Baseline | None, *, check: bool
-) -> ApplyReport:
+) -> tuple[Change, ...]:
     if not patch:
-        return ApplyReport(changes=(), written=())
+        return ()
     store = Store(scratch / "store")
     seen = _look(target, store, touched_paths(patch))
     standing = {path: what for path, what in seen.items() if isinstance(what, PresentFile)}
@@ -77,17 +69,16 @@ def _apply(
     try:
         touched = changed_by(patch, before, store, scratch, baseline=baseline)
     except AppliedAlready:
-        return ApplyReport(changes=(), written=())
+        return ()
     replacement = Replacement(
         removed={path: standing[path] for path in touched if path in standing},
         placed={path: entry for path, entry in touched.items() if entry is not None},
         folders=_checked(target, store, seen, touched),
     )
     changes = changes_between(store, before, touched)
-    if check:
-        return ApplyReport(changes=changes, written=())
-    replace_files(target, store, replacement)
-    return ApplyReport(changes=changes, written=tuple(touched))
+    if not check:
+        replace_files(target, store, replacement)
+    return changes
 
 
 def _look(target: Target, store: Store, paths: Iterable[bytes]) -> dict[bytes, Seen]:

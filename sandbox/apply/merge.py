@@ -90,11 +90,9 @@ def _merged(
     scratch: Path,
     baseline: Baseline,
 ) -> dict[bytes, ManifestEntry | None]:
-    standing = {path: entry for path, entry in baseline.entries.items() if entry is not None}
     # A store of their own: the result of a binary patch must come from the patch, not from here.
     apart = PackedStore(scratch / "theirs")
-    for entry in standing.values():
-        baseline.store.lend(entry.blob, apart)
+    standing = baseline.lent(apart)
     try:
         theirs = apply_to_entries(
             apart, standing, patch, index=scratch / "index-theirs", timeout_s=_GIT_S

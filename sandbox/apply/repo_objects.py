@@ -11,8 +11,8 @@ import os
 import re
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 
 from policies.frozen import dataclass
@@ -28,7 +28,6 @@ _WORK_LIMIT_BYTES = 8 << 30
 _STEP_BYTES = 1024
 """What one step of a delta takes, as if that many bytes were copied."""
 _TREE_ENTRIES_LIMIT = 1_000_000
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ID = re.compile(rb"[0-9a-f]{40}")
 _KINDS = {1: b"commit", 2: b"tree", 3: b"blob", 4: b"tag"}
 _OFS_DELTA, _REF_DELTA = 6, 7
@@ -85,9 +84,9 @@ class Objects:
             space, end = data.find(b" ", at, at + 8), data.find(b"\0", at)
             name = data[space + 1 : end]
             mode = data[at:space]
-            if space < 0 or end < space or len(data) < end + 21 or not _is_mode(mode) or not name:
-                raise PatchError(f"tree {object_id} of the target's repository is damaged.")
-            if name in found or len(found) > _TREE_ENTRIES_LIMIT:
+            cut = space < 0 or end < space or len(data) < end + 21
+            too_many = name in found or len(found) > _TREE_ENTRIES_LIMIT
+            if cut or too_many or not _is_mode(mode) or not name:
                 raise PatchError(f"tree {object_id} of the target's repository is damaged.")
             found[name] = TreeEntry(int(mode, 8), data[end + 1 : end + 21].hex())
             at = end + 21
@@ -97,16 +96,15 @@ class Objects:
         """Content of an object of this kind and id, both checked."""
         if not _ID.fullmatch(object_id.encode()):
             raise PatchError(f"{object_id!r:.60} is not an object id.")
-        for actual, data in self._found(object_id, limit_bytes):
-            if actual != kind:
-                break
-            return data
-        else:
+        actual, data = next(self._found(object_id, limit_bytes), (b"", b""))
+        if not actual:
             raise PatchError(
                 f"object {object_id} is not in the target's own repository, nor in one that it "
                 "borrows from and that may be read: it may be a partial clone."
             )
-        raise PatchError(f"object {object_id} of the target's repository is damaged.")
+        if actual != kind:
+            raise PatchError(f"object {object_id} of the target's repository is damaged.")
+        return data
 
     def check(self, object_id: str) -> None:
         """Raise `PatchError` where anything else stands under this id, in any place.
@@ -144,7 +142,7 @@ class Objects:
 
     def _loose(self, object_id: str, limit: int) -> tuple[bytes, bytes] | None:
         path = f"objects/{object_id[:2]}/{object_id[2:]}".encode()
-        with self._opened(path) as file:
+        with self._git.file(path) as file:
             if file is None:
                 return None
             inflate = zlib.decompressobj()
@@ -155,19 +153,6 @@ class Objects:
         if not size.isdigit() or int(size[:20]) != len(content):
             raise PatchError(f"object {object_id} of the target's repository is damaged.")
         return kind, content
-
-    @contextmanager
-    def _opened(self, path: bytes) -> Iterator[int | None]:
-        try:
-            with self._git.parent(path) as (directory, name):
-                file = os.open(name, _FILE, dir_fd=directory)
-        except (FileNotFoundError, InTheWayError):
-            yield None
-            return
-        try:
-            yield file
-        finally:
-            os.close(file)
 
     # -- packed ----------------------------------------------------------------------------
 
@@ -185,7 +170,7 @@ class Objects:
 
     def _read_from(self, name: bytes, object_id: str, limit: int) -> tuple[bytes, bytes] | None:
         base = b"objects/pack/" + name
-        with self._opened(base + b".idx") as index, self._opened(base + b".pack") as pack:
+        with self._git.file(base + b".idx") as index, self._git.file(base + b".pack") as pack:
             if index is None or pack is None:
                 return None
             offset = _offset_in(index, bytes.fromhex(object_id))
@@ -213,21 +198,18 @@ def _offset_in(index: int, wanted: bytes) -> int | None:
     high = int.from_bytes(_exactly(index, 4, 8 + 4 * first), "big")
     if not low <= high <= total:
         raise PatchError("a pack index of the target's repository is damaged.")
-    while low < high:
-        middle = (low + high) // 2
-        name = _exactly(index, 20, _NAMES_AT + 20 * middle)
-        if name == wanted:
-            at = _NAMES_AT + 24 * total + 4 * middle
-            offset = int.from_bytes(_exactly(index, 4, at), "big")
-            if offset & 0x80000000:
-                large = _NAMES_AT + 28 * total + 8 * (offset & 0x7FFFFFFF)
-                offset = int.from_bytes(_exactly(index, 8, large), "big")
-            return offset
-        if name < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return None
+
+    def name(row: int) -> bytes:
+        return _exactly(index, 20, _NAMES_AT + 20 * row)
+
+    row = bisect_left(range(high), wanted, low, key=name)
+    if row == high or name(row) != wanted:
+        return None
+    offset = int.from_bytes(_exactly(index, 4, _NAMES_AT + 24 * total + 4 * row), "big")
+    if offset & 0x80000000:
+        large = _NAMES_AT + 28 * total + 8 * (offset & 0x7FFFFFFF)
+        offset = int.from_bytes(_exactly(index, 8, large), "big")
+    return offset
 
 
 def _unpacked(

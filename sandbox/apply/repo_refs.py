@@ -13,7 +13,6 @@ from sandbox.errors import PatchError
 
 _LIMIT_BYTES = 1 << 24
 _CHAIN_LIMIT = 5
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _COMMIT = re.compile(rb"[0-9a-f]{40}")
 # git-check-ref-format(1), for a name below refs/heads.
@@ -101,14 +100,6 @@ def _packed(git: Target) -> dict[bytes, bytes]:
 
 
 def _read(git: Target, path: bytes) -> bytes | None:
-    try:
-        with git.parent(path) as (directory, name):
-            file = os.open(name, _READ, dir_fd=directory)
-    except (FileNotFoundError, InTheWayError):
-        return None
-    try:
-        return os.pread(file, _LIMIT_BYTES, 0)
-    except IsADirectoryError:
-        return None
-    finally:
-        os.close(file)
+    with suppress(IsADirectoryError), git.file(path) as file:
+        return None if file is None else os.pread(file, _LIMIT_BYTES, 0)
+    return None

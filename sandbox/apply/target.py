@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from policies.frozen import dataclass
+from sandbox.cache import regular_file
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import is_dot_git
 from sandbox.git.store import Store
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE_BYTES = 1 << 20
 
 
@@ -82,6 +82,21 @@ class Target:
         *above, name = path.split(b"/")
         with _opened(self.root, above) as directory:
             yield directory, name
+
+    @contextmanager
+    def file(self, path: bytes) -> Iterator[int | None]:
+        """The file at the path, open to be read; None where there is nothing, or a link above it.
+
+        Raises `OSError` where it is no regular file: `IsADirectoryError` where it is a directory.
+        """
+        try:
+            with self.parent(path) as (directory, name):
+                file = regular_file(name, directory=directory, buffering=0)
+        except (FileNotFoundError, InTheWayError):
+            yield None
+            return
+        with file:
+            yield file.fileno()
 
     def names(self, path: bytes) -> list[bytes]:
         """The names of all that is in the directory at the path."""
@@ -167,11 +182,9 @@ def _look(directory: int, name: bytes, path: bytes, store: Store) -> Seen:
         return PresentFile(entry=ManifestEntry(SYMLINK, blob, len(link)), status=status)
     if not stat.S_ISREG(status.st_mode):
         raise PatchError(f"{os.fsdecode(path)!r} is neither a file nor a link nor a directory.")
-    # O_NONBLOCK: should it have become a pipe since, opening it must not wait for a writer.
-    with open(os.open(name, _FILE, dir_fd=directory), "rb", buffering=0) as file:
+    # It may have become something else since.
+    with regular_file(name, directory=directory, buffering=0) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise PatchError(f"{os.fsdecode(path)!r} changed while it was read.")
         blob = store.put(iter(lambda: file.read(_PIECE_BYTES), b""), status.st_size)
     mode = EXECUTABLE if status.st_mode & stat.S_IXUSR else FILE
     return PresentFile(entry=ManifestEntry(mode, blob, status.st_size), status=status)

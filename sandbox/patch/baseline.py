@@ -31,6 +31,13 @@ class Baseline:
     store: Store
     """Holds their content."""
 
+    def lent(self, store: Store) -> dict[bytes, ManifestEntry]:
+        """The files that stood there, for another store, which has their content now."""
+        standing = {path: entry for path, entry in self.entries.items() if entry is not None}
+        for entry in standing.values():
+            self.store.lend(entry.blob, store)
+        return standing
+
 
 def keep(
     directory: Path,

@@ -133,13 +133,11 @@ def chosen_patch(
         PatchError: what was kept of the patch does not fit it.
     """
     text = chosen_text(file_diffs(data, changes), choice)
-    old = {path: entry for path, entry in baseline.entries.items() if entry is not None}
     try:
         with tempfile.TemporaryDirectory(prefix="moonpool-choice-") as place:
             scratch = Path(place)
             store = PackedStore(scratch / "store")
-            for entry in old.values():
-                baseline.store.lend(entry.blob, store)
+            old = baseline.lent(store)
             after = _after(text, old, store, scratch / "chosen")
             return _between(store, old, after, compared)
     except OSError as problem:

@@ -188,7 +188,7 @@ def _apply_to_directory(
     run: RecordedRun, data: bytes, target: Path, baseline: Baseline | None, given: Given
 ) -> None:
     try:
-        report = apply_patch(data, target, check=given[CHECK], baseline=baseline)
+        changes = apply_patch(data, target, check=given[CHECK], baseline=baseline)
     except DoesNotApply as error:
         if baseline is not None:
             hint = f"For git to show the conflict: moonpool apply --branch NAME {run.id}"
@@ -197,7 +197,7 @@ def _apply_to_directory(
         else:
             raise
         raise PatchError(f"{error} {hint}") from error
-    if not report.changes:
+    if not changes:
         _tell_done_before(given, run, str(target))
         return
     does = "would change" if given[CHECK] else "changed"
@@ -205,10 +205,9 @@ def _apply_to_directory(
     _tell(
         given,
         run,
-        [f"{does} {_count(report.changes)} in {target}:", *_listed(report.changes)]
-        + [fits] * given[CHECK],
+        [f"{does} {_count(changes)} in {target}:", *_listed(changes)] + [fits] * given[CHECK],
         place=target,
-        changes=report.changes,
+        changes=changes,
     )
 
 
@@ -231,7 +230,7 @@ def _apply_to_branch(
     report = branch_patch(
         data, target, branch=branch, message=message, check=given[CHECK], baseline=baseline
     )
-    changes = report.changes.changes
+    changes = report.changes
     if given[CHECK]:
         head = f"it fits HEAD ({report.parent[:12]}) and would change {_count(changes)}:"
     else:

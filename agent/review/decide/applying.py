@@ -7,6 +7,7 @@ watches, and where marks are kept.
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,9 +96,7 @@ def apply_accepted(
             watch.on_progress(f"applying it to {put.place}")
         done = put.tried(check=False)
         if isinstance(done, Applied):
-            done = Applied(
-                place=done.place, changes=done.changes, commit=done.commit, verification=result
-            )
+            done = replace(done, verification=result)
             _keep(put, operator, result)
         return done
 

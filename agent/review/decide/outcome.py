@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.risk.finding import Finding
-from agent.verification import Verification
+from agent.verification import NotAsked, Verification
 from policies.frozen import dataclass
 from sandbox.apply.conflicts import ConflictRegion
 from sandbox.patch.selection import HunkChoice
@@ -33,7 +33,7 @@ class Applied:
     place: str
     changes: tuple[Change, ...]
     """Empty: all of it was there already."""
-    verification: Verification
+    verification: Verification = NotAsked()
     commit: str | None = None
 
 

@@ -10,7 +10,6 @@ from agent.past_runs.reviewed_patch import ReviewedPatch
 from agent.record.runs import RecordedRun, baseline_of, index_patch_of
 from agent.review.decide.outcome import Applied, ApplyOrder, DoesNotFit
 from agent.untrusted_text import one_line
-from agent.verification import NotAsked
 from policies.frozen import dataclass
 from sandbox.apply.branch import branch_patch
 from sandbox.apply.conflicts import ConflictRegion, conflict_regions
@@ -54,15 +53,15 @@ class PatchPlacement:
         try:
             return self._put(merging, check=check)
         except AppliedAlready:
-            return Applied(place=self.place, changes=(), verification=NotAsked())
+            return Applied(place=self.place, changes=())
         except DoesNotApply as error:
             return self._looked_at(error)
 
     def _put(self, merging: Baseline | None, *, check: bool) -> Applied:
         branch = self.order.branch
         if branch is None:
-            report = apply_patch(self.part.patch.data, self.target, check=check, baseline=merging)
-            return Applied(place=self.place, changes=report.changes, verification=NotAsked())
+            changes = apply_patch(self.part.patch.data, self.target, check=check, baseline=merging)
+            return Applied(place=self.place, changes=changes)
         data = index_patch_of(self.run) if self.is_whole else self.part.patch.data
         run = self.run
         made = branch_patch(
@@ -75,9 +74,8 @@ class PatchPlacement:
         )
         return Applied(
             place=self.place,
-            changes=made.changes.changes,
+            changes=made.changes,
             commit=made.commit,
-            verification=NotAsked(),
         )
 
     def _looked_at(self, error: DoesNotApply) -> DoesNotFit:

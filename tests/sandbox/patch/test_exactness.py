@@ -148,9 +148,10 @@ def test_git_and_we_apply_it_to_the_same_tree(case: str, tmp_path: Path) -> None
     assert user_git(tmp_path / "checkout", "write-tree").decode().strip() == patch.tree
 
     write_world(tmp_path / "plain", old)
-    report = apply_patch(patch.data, tmp_path / "plain", check=False)
+    done = apply_patch(patch.data, tmp_path / "plain", check=False)
     assert read_world(tmp_path / "plain") == new
-    assert set(report.written) == {p for p in {*old, *new} if old.get(p) != new.get(p)}
+    told = {path for change in done for path in (change.path, change.old_path)} - {None}
+    assert told == {p for p in {*old, *new} if old.get(p) != new.get(p)}
 
 
 @pytest.mark.parametrize("case", CASES)
