@@ -45,10 +45,12 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A signal's name that a run is told."""
+    """What a process hears of the runs that it makes."""
 
-    run: str
-    name: str
+    names: dict[str, tuple[str, ...]]
+    """By run, all names of signals that it was told so far, where the process lacks one."""
+    ask: bool
+    """Some run was told a signal before its process was known: each that begins asks (`told`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +73,14 @@ class BatchDesk:
         self._payers = _WaitingLine()
         self._rates: dict[str, tuple[RateWindow, _WaitingLine]] = {}
         self._admitted: dict[tuple[str, int], Ticket] = {}
-        self._told: list[Told] = []
-        self._telling = asyncio.Event()
-        """Of those who wait to be told more: each time another one."""
+        self._told: dict[str, list[str]] = {}
+        """By run, the signals' names."""
+        self._holders: dict[str, str] = {}
+        """By run, the process that makes it."""
+        self._bells: dict[str, asyncio.Event] = {}
+        """By process: rung when its next answer has something for it."""
+        self._sought: set[str] = set()
+        """Runs that were told a signal when nobody had said yet that he makes them."""
         self._progress: dict[str, RunProgress] = {}
         self._news: dict[str, RunProgress] = {}
         self._parcels: dict[str, object] = {}
@@ -163,29 +170,54 @@ class BatchDesk:
 
     # -- runs ------------------------------------------------------------------------------
 
-    async def beat(self, progress: dict[str, RunProgress], heard: int) -> tuple[Told, ...]:
-        """Tell what a process's runs are at, and wait a while for what runs are to be told.
+    async def beat(
+        self, process: str, progress: dict[str, RunProgress], heard: dict[str, int]
+    ) -> Told:
+        """Tell what a process's runs are at, and wait a while for what they are to be told.
 
-        Gives that, from the `heard`-th on. The more runs there are, the longer each waits.
+        The more runs there are, the longer each waits.
+
+        Args:
+            heard: by each run that the process makes, how many names it has heard.
         """
         for run, now in progress.items():
             if self._progress.get(run) != now:
                 self._progress[run] = self._news[run] = now
-        if len(self._told) <= heard:
+        self._holders |= dict.fromkeys(heard, process)
+        bell = self._bells.get(process)
+        if bell is None:  # whoever has just started hears at once whether he has to ask
+            bell = self._bells[process] = asyncio.Event()
+        elif not self._unheard(heard):
             pause_s = max(_SHORTEST_BEAT_S, len(self._progress) / _BEATS_A_SECOND)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._telling.wait(), pause_s)
-        return tuple(self._told[heard:])
+                await asyncio.wait_for(bell.wait(), pause_s)
+        bell.clear()
+        return Told(names=self._unheard(heard), ask=bool(self._sought))
 
-    async def told(self) -> tuple[Told, ...]:
-        """All that runs were told so far."""
-        return tuple(self._told)
+    async def told(self, process: str, run: str) -> tuple[str, ...]:
+        """A process begins to make a run: what that was told so far."""
+        self._holders[run] = process
+        return tuple(self._told.get(run, ()))
+
+    def _unheard(self, heard: dict[str, int]) -> dict[str, tuple[str, ...]]:
+        told = {run: tuple(self._told.get(run, ())) for run in heard}
+        return {run: names for run, names in told.items() if len(names) > heard[run]}
 
     async def tell(self, run: str, name: str) -> None:
-        """Have a run told a signal's name, now or when it begins."""
-        self._told.append(Told(run=run, name=name))
-        self._telling.set()
-        self._telling = asyncio.Event()
+        """Have a run told a signal's name, now or when it begins.
+
+        Only its own process hears of it. Where nobody knows yet which that is, all hear once that
+        they have to ask.
+        """
+        self._told.setdefault(run, []).append(name)
+        if run in self._holders:
+            bells = [self._bells.get(self._holders[run])]
+        else:
+            bells = [] if self._sought else [*self._bells.values()]
+            self._sought.add(run)
+        for bell in bells:
+            if bell is not None:  # its process's first beat, which is answered at once, is to come
+                bell.set()
 
     async def forget(self, run: str) -> BatchUsed:
         """A run is over, however: what it left open is closed. Gives what it was billed.
@@ -195,8 +227,9 @@ class BatchDesk:
         for line in self._lines():
             line.forget(run)
         await self._close(lambda holder: holder[0] == run, billed=True)
-        for known in (self._progress, self._news):
+        for known in (self._progress, self._news, self._told, self._holders):
             known.pop(run, None)
+        self._sought.discard(run)
         return self._spent.pop(run, BatchUsed())
 
     # -- images ----------------------------------------------------------------------------

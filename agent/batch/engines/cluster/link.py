@@ -5,9 +5,10 @@ the desk is asked is a `DeskLink`'s to know.
 """
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
+from secrets import token_hex
 from typing import Protocol, cast
 
 from agent.batch.board import Board
@@ -109,33 +110,48 @@ class DeskListener:
     """Tells the desk what the attempts of this process are at, and them what the desk says.
 
     One thread for all that a process makes, one after the other: a message more for each attempt
-    would cost as much as sending it.
+    would cost as much as sending it. So an attempt asks what it was told before it began only where
+    the desk said that there is such a one.
     """
 
     def __init__(self, link: DeskLink) -> None:
-        """Raises: RecordError: there is no desk any more."""
         self.board = Board()
         self._link = link
+        self._process = token_hex(8)
         self._lock = threading.Lock()
-        self._told = list(cast("tuple[Told, ...]", link.ask("told")))
         self._attempts: dict[str, ThreadInterrupts] = {}
+        self._heard: dict[str, int] = {}
+        """By attempt, how many names it was told."""
+        self._asks = True
+        """Until the desk has said that nobody needs to."""
         self._listening = self._thread()
 
     @contextmanager
-    def heard_by(self, run: str, interrupts: ThreadInterrupts) -> Generator[None]:
-        """A run hears what it is told from now on, and what it was told before it began."""
+    def heard_by(
+        self, run: str, interrupts: ThreadInterrupts, *, taken_up: bool = False
+    ) -> Generator[None]:
+        """A run hears what it is told from now on, and what it was told before it began.
+
+        Args:
+            taken_up: another process made it before, and the desk may not know that it ended.
+
+        Raises:
+            RecordError: it has to ask, and there is no desk any more.
+        """
         with self._lock:
             self._attempts[run] = interrupts
+            self._heard[run] = 0
             if not self._listening.is_alive():  # the desk was out of reach for a moment
                 self._listening = self._thread()
-            before = [told.name for told in self._told if told.run == run]
-        for name in before:
-            interrupts.receive(name)
+            asks = self._asks or taken_up
         try:
+            if asks:
+                names = cast("tuple[str, ...]", self._link.ask("told", self._process, run))
+                self._hear({run: names})
             yield
         finally:
             with self._lock:
-                del self._attempts[run]
+                del self._attempts[run], self._heard[run]
 
     def _thread(self) -> "Background[None]":
         made = Background(self._listen, name="desk")
@@ -146,14 +162,22 @@ class DeskListener:
         # Whoever is to be told of it ends with its process.
         with suppress(RecordError):
             while True:
-                got = self._link.ask("beat", self._progress(), len(self._told))
-                new = cast("tuple[Told, ...]", got)
                 with self._lock:
-                    self._told += new
-                    hearing = dict(self._attempts)
-                for told in new:
-                    if told.run in hearing:
-                        hearing[told.run].receive(told.name)
+                    heard = dict(self._heard)
+                answer = self._link.ask("beat", self._process, self._progress(), heard)
+                told = cast("Told", answer)
+                self._asks = told.ask
+                self._hear(told.names)
+
+    def _hear(self, told: Mapping[str, tuple[str, ...]]) -> None:
+        new: list[tuple[ThreadInterrupts, str]] = []
+        with self._lock:
+            for run, names in told.items():
+                if run in self._attempts:
+                    new += [(self._attempts[run], name) for name in names[self._heard[run] :]]
+                    self._heard[run] = max(len(names), self._heard[run])
+        for interrupts, name in new:
+            interrupts.receive(name)
 
     def _progress(self) -> dict[str, RunProgress]:
         return {

@@ -172,7 +172,7 @@ def attempt(
         )
         removing = Background(lambda: _remove_runs(place, remote.home), name="home")
         removing.begin()
-        with listener.heard_by(order.run_id, interrupts):
+        with listener.heard_by(order.run_id, interrupts, taken_up=order.take_up):
             ended = perform(_with_verifier(order, remote.verifier), services)
         removing.wait()
         run = place.run(order.run_id)

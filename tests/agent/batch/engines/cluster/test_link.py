@@ -1,9 +1,11 @@
 """What a run on another machine asks of its batch's desk, and what it leaves when it is lost."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
-from agent.batch.engines.cluster.desk import DeskNews, RunProgress
+from agent.batch.engines.cluster.desk import DeskNews, RunProgress, Told
 from agent.batch.engines.cluster.link import DeskListener, RemoteBudget, RemoteRate
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.conversation.shared_budget import BatchAllowance, BatchUsed, Reservation
@@ -15,6 +17,26 @@ from sandbox.threads import Background
 from waiting import until
 
 OpenDesk = Callable[..., ThreadDesk]
+
+
+class CountingDesk(ThreadDesk):
+    """Counts what it gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answered: Counter[str] = Counter()
+        self.names_sent = 0
+
+    def ask(self, method: str, *values: object, until: Callable[[], bool] | None = None) -> object:
+        got = super().ask(method, *values, until=until)
+        self.answered[method] += 1
+        if isinstance(got, Told):
+            self.names_sent += sum(map(len, got.names.values()))
+        elif method == "told" and isinstance(got, tuple):
+            self.names_sent += len(got)
+        return got
+
+
 COST = CallCost(
     input_tokens=100,
     input_usd=1.0,
@@ -165,6 +187,46 @@ def test_a_run_hears_what_it_is_told_after_the_desk_was_out_of_reach_for_an_earl
         until(lambda: interrupts.requested)
 
 
+def test_a_run_that_another_process_goes_on_with_hears_what_the_first_one_was_told(
+    open_desk: OpenDesk,
+) -> None:
+    desk, lost, interrupts = open_desk(), ThreadInterrupts(), ThreadInterrupts()
+    first, second = DeskListener(desk), DeskListener(desk)
+    with first.heard_by("one", lost), second.heard_by("another", ThreadInterrupts()):
+        desk.tell("tell", "one", "SIGTERM")
+        until(lambda: lost.requested)
+        with second.heard_by("one", interrupts, taken_up=True):
+            assert interrupts.requested
+            desk.tell("tell", "one", "SIGTERM")
+            until(lambda: interrupts.at_once)
+
+
+def test_a_run_that_begins_sends_no_message_of_its_own_while_nobody_is_sought() -> None:
+    desk = CountingDesk()
+    listener = DeskListener(desk)
+    until(lambda: desk.answered["beat"] > 0)
+    for number in range(50):
+        with listener.heard_by(f"run{number}", ThreadInterrupts()):
+            pass
+    assert desk.answered["told"] == 0
+    desk.close()
+
+
+def test_each_process_hears_of_its_own_run_alone_however_many_are_told_to_end() -> None:
+    desk, count = CountingDesk(), 40
+    listeners = [DeskListener(desk) for _ in range(count)]
+    heard = [ThreadInterrupts() for _ in range(count)]
+    with ExitStack() as running:
+        for number, listener in enumerate(listeners):
+            running.enter_context(listener.heard_by(f"run{number}", heard[number]))
+        for number in range(count):
+            desk.tell("tell", f"run{number}", "SIGINT")
+        until(lambda: all(one.requested for one in heard))
+        assert not any(one.at_once for one in heard)
+    assert desk.names_sent == count
+    desk.close()
+
+
 def test_what_a_process_is_at_is_news_of_each_of_its_runs_once(open_desk: OpenDesk) -> None:
     desk = open_desk()
     listener = DeskListener(desk)
@@ -180,7 +242,7 @@ def test_what_a_process_is_at_is_news_of_each_of_its_runs_once(open_desk: OpenDe
 
     until(heard)
     assert found == {"one": RunProgress(turn=3, doing="thinking", usd=0.5)}
-    desk.ask("beat", found, -1)
+    desk.ask("beat", "the same process", found, {})
     again = desk.ask("news", ())
     assert isinstance(again, DeskNews)
     assert again.progress == {}
