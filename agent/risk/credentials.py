@@ -8,7 +8,7 @@ baseline or its ``allowlist`` comments have a say here, for the patch could brin
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
@@ -145,6 +145,17 @@ class SecretMask:
 
     def text(self, text: str) -> str:
         return "\n".join(map(self.line, text.split("\n")))
+
+
+def has_secret(findings: Iterable[Finding]) -> bool:
+    return any(finding.id == "secret" for finding in findings)
+
+
+def hiding(findings: Iterable[Finding]) -> Callable[[str], str]:
+    """What blots out secrets: where the gate found one, the agent's steps may show it too."""
+    if has_secret(findings):
+        return lambda text: SecretMask().text(text)
+    return lambda text: text
 
 
 class _NewerKeys:

@@ -59,6 +59,13 @@ def risk_by_path(findings: Iterable[Finding]) -> Mapping[bytes, tuple[int, int, 
     return worst
 
 
+def findings_by_path(findings: Iterable[Finding]) -> dict[bytes, list[Finding]]:
+    found: dict[bytes, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding.path, []).append(finding)
+    return found
+
+
 def _rank(finding: Finding) -> tuple[int, int]:
     return -int(finding.refuses), -int(finding.severity)
 

@@ -85,7 +85,7 @@ def specs(tools: Mapping[str, Tool[Any]]) -> tuple[ToolSpec, ...]:
     return tuple(_SPECS.get(Same(tool), partial(_spec, tool)) for tool in tools.values())
 
 
-_SPECS = Recent[ToolSpec](len(ALL))
+_SPECS = Recent[ToolSpec](len(ALL) + 1)  # a reviewer has one of its own
 
 
 def _spec(tool: Tool[Any]) -> ToolSpec:

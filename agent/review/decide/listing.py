@@ -17,13 +17,14 @@ from agent.record.store import runs_directory
 from agent.record.summary import RUNNING
 from agent.review.decide.marks import Verdict, parts_of
 from agent.review.decide.run_rows import RunRow, RunRows, row_of
-from agent.review.decide.store import MarkedPatch, MarkStore
+from agent.review.decide.store import DecidedParts, MarkedPatch, MarkStore
 from agent.risk.finding import Severity
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.patch.selection import file_diffs
 
 PAGE_ROWS = 50
+_NOTHING = DecidedParts()
 _FINISHED, _REFUSED = outcomes.name_of(Finished), outcomes.name_of(ExportRefused)
 
 
@@ -43,19 +44,11 @@ class RunFilter(StrEnum):
 class SortKey(StrEnum):
     """By what rows are sorted."""
 
-    NEWEST = "newest"
     TASK = "task"
     OUTCOME = "outcome"
     RISK = "risk"
     SIZE = "size"
     COST = "cost"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecidedParts:
-    accepted: int = 0
-    rejected: int = 0
-    comments: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +69,6 @@ class RunListing:
     rows: Sequence[tuple[RunRow, DecidedParts]]
     """Of this page."""
     query: RunQuery
-    found: int
-    """How many rows fit on all pages."""
     pages: int
     counts: Mapping[RunFilter, int]
     is_batch: bool
@@ -110,7 +101,6 @@ class RunIndex:
         return RunListing(
             rows=found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS],
             query=query,
-            found=len(found),
             pages=pages,
             counts={kind: len(fitting) for kind, fitting in kinds},
             is_batch=self._source.is_batch,
@@ -159,11 +149,9 @@ class RunIndex:
         return count
 
 
-def _decided_of(
-    row: RunRow, decided: Mapping[str, Mapping[str, tuple[int, int, int]]]
-) -> DecidedParts:
-    found = decided.get(row.run_id or "", {}).get(row.patch_sha256 or "", (0, 0, 0))
-    return DecidedParts(accepted=found[0], rejected=found[1], comments=found[2])
+def _decided_of(row: RunRow, decided: Mapping[MarkedPatch, DecidedParts]) -> DecidedParts:
+    of = MarkedPatch(run=row.run_id or "", patch=row.patch_sha256 or "")
+    return decided.get(of, _NOTHING)
 
 
 def _fits(  # noqa: PLR0911 - a line for each filter
@@ -191,7 +179,6 @@ def _fits(  # noqa: PLR0911 - a line for each filter
 
 _RISKS = {severity.name.lower(): severity.value for severity in Severity}
 _SORTS: Mapping[SortKey, Callable[[RunRow], Any]] = {
-    SortKey.NEWEST: lambda row: tuple(-ord(letter) for letter in row.started),
     SortKey.TASK: lambda row: (row.name.casefold(), row.attempt),
     SortKey.OUTCOME: lambda row: (row.outcome != _REFUSED, row.outcome == _FINISHED, row.outcome),
     SortKey.RISK: lambda row: -_RISKS.get(row.worst_finding or "", -1),

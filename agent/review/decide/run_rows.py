@@ -21,8 +21,8 @@ from policies.frozen import dataclass
 _FINISHED = outcomes.name_of(Finished)
 _UNREADABLE = "unreadable"
 _SAME = (
-    *("run_id", "attempt", "outcome", "detail", "verified", "worst_finding", "patch_sha256"),
-    *("patch_bytes", "turns", "usd", "seconds", "started"),
+    *("run_id", "attempt", "outcome", "verified", "worst_finding", "patch_sha256"),
+    *("patch_bytes", "usd", "seconds"),
 )
 """What a row of a batch's results has under the same name."""
 
@@ -41,15 +41,12 @@ class RunRow:
     is_chosen: bool = True
     """Of several attempts at a task, this one counts, or it is not decided yet."""
     outcome: str
-    detail: str = ""
     verified: bool | None = None
     worst_finding: str | None = None
     patch_sha256: str | None = None
     patch_bytes: int | None = None
-    turns: int = 0
     usd: float | None = None
     seconds: float = 0.0
-    started: str = ""
 
     @property
     def words(self) -> str:
@@ -111,8 +108,8 @@ class RunRows:
             return known[1]
         try:
             row = row_of(run_in(Path(directory)))
-        except RecordError as error:
-            row = RunRow(run_id=name, name=name, outcome=_UNREADABLE, detail=str(error))
+        except RecordError:  # its own page says why
+            row = RunRow(run_id=name, name=name, outcome=_UNREADABLE)
         self._known[name] = state, row
         return row
 
@@ -149,13 +146,10 @@ def row_of(run: RecordedRun) -> RunRow:
         name=summary.task,
         workspace=summary.workspace,
         outcome=summary.outcome,
-        detail=summary.detail_line,
         verified=summary.verified,
         worst_finding=summary.worst_finding,
         patch_sha256=summary.patch_sha256,
         patch_bytes=summary.patch_bytes,
-        turns=summary.turns,
         usd=summary.usd,
         seconds=summary.seconds,
-        started=summary.started,
     )

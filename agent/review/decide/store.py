@@ -93,6 +93,15 @@ class MarkedPatch:
     """Its sha256, hex."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedParts:
+    """How many parts of a patch were decided about, and how much was said of it."""
+
+    accepted: int = 0
+    rejected: int = 0
+    comments: int = 0
+
+
 class MarkStore:
     """The marks of one folder. May be used from several threads, and by several processes."""
 
@@ -203,21 +212,21 @@ class MarkStore:
             )
         return gone.rowcount == 1
 
-    def decided(self) -> dict[str, dict[str, tuple[int, int, int]]]:
-        """How many parts are accepted and rejected, and how many comments there are, by run and
-        patch: one question for a whole folder."""
-        found: dict[str, dict[str, tuple[int, int, int]]] = {}
+    def decided(self) -> dict[MarkedPatch, DecidedParts]:
+        """What is decided of every patch: one question for a whole folder."""
         with self._used() as database:
             rows = database.execute(
-                "SELECT run, patch, sum(value='accepted'), sum(value='rejected'), 0 FROM marks "
-                "WHERE kind='verdict' GROUP BY run, patch UNION ALL "
-                "SELECT run, patch, 0, 0, count(*) FROM comments GROUP BY run, patch"
+                "SELECT run, patch, sum(accepted), sum(rejected), sum(comments) FROM ("
+                "SELECT run, patch, value='accepted' AS accepted, value='rejected' AS rejected, "
+                "0 AS comments FROM marks WHERE kind='verdict' "
+                "UNION ALL SELECT run, patch, 0, 0, 1 FROM comments) GROUP BY run, patch"
             ).fetchall()
-        for run, patch, *numbers in rows:
-            before = found.setdefault(run, {}).get(patch, (0, 0, 0))
-            a, b, c = (one + other for one, other in zip(before, numbers, strict=True))
-            found[run][patch] = a, b, c
-        return found
+        return {
+            MarkedPatch(run=run, patch=patch): DecidedParts(
+                accepted=accepted, rejected=rejected, comments=comments
+            )
+            for run, patch, accepted, rejected, comments in rows
+        }
 
     def _mark(
         self,

@@ -35,14 +35,12 @@ from agent.models.interface import (
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record import outcome as outcomes
 from agent.record.conversation_state import IMAGE_GONE
-from agent.record.events.conversation import (
-    UserMessageAdded,
-)
+from agent.record.events.conversation import UserMessageAdded
 from agent.record.events.lifecycle import ReviewStarted
 from agent.record.journal import Journal
 from agent.record.outcome import Conversation
 from agent.record.summary import DeliveredPatch
-from agent.review.opinion.form import GIVE_OPINION, TOOL, OpinionArguments, placed, spec
+from agent.review.opinion.form import GIVE_OPINION, TOOL, OpinionArguments, placed
 from agent.review.opinion.material import ReviewCase, ReviewMaterial, material
 from agent.review.opinion.recorder import ReviewRecorder
 from agent.risk.opinion import NoOpinion, Opinion, SecondOpinion
@@ -203,7 +201,7 @@ class _Review:
             form=self._form,
             budget=budget,
             system=said.system,
-            tools=(*registry.specs(self._calls.tools), spec()),
+            tools=registry.specs({**self._calls.tools, TOOL.name: TOOL}),
             server_tools=(),
             interrupts=interrupts,
             journal=self._journal,
@@ -219,10 +217,8 @@ class _Review:
         begun = monotonic()
         self._form.begin()
         self._journal.emit(UserMessageAdded(text=self._said.question, what="request"))
-        while True:
-            given = self._answered(self._turn())
-            if given is not None:
-                break
+        while (given := self._answered(self._turn())) is None:
+            pass
         return Opinion(
             model=self._reviewer.model.name,
             verdict=given.verdict,

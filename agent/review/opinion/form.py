@@ -11,7 +11,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.models.interface import ToolSpec
 from agent.risk.opinion import Concern, OpinionVerdict
 from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
@@ -65,10 +64,6 @@ def _act(_given: OpinionArguments, _box: SandboxProtocol, _context: ToolContext)
 
 
 TOOL = Tool(name=GIVE_OPINION, description=_DESCRIPTION, arguments=OpinionArguments, act=_act)
-
-
-def spec() -> ToolSpec:
-    return ToolSpec(name=TOOL.name, description=TOOL.description, schema=TOOL.schema())
 
 
 def placed(

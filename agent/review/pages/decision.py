@@ -3,7 +3,7 @@
 Owns the markup. Forms are sent by our script, with the server's token; texts are made visible here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent import verification
 from agent.record.decisions import Decision
@@ -13,26 +13,21 @@ from agent.review.pages.markup import Markup, joined, tag
 from agent.risk.finding import Finding
 from agent.untrusted_text import one_line, path_text, visible
 from agent.verification import Failed, NotAsked, NotRun, Verification, Verified
-from policies.frozen import dataclass
+from sandbox.apply.conflicts import ConflictRegion
 from sandbox.patch.values import Change
 
 _SHOWN = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionView:
-    """What the page shows; texts are as they came."""
+def decision_parts(
+    summary: RunSummary, decisions: Sequence[Decision], *, has_place: bool, key: str
+) -> Iterator[Markup]:
+    """The page, part by part.
 
-    summary: RunSummary
-    place: str
-    """Where the patch goes."""
-    has_place: bool
-    key: str
-    """Of what is begun from this page: sent twice, it is begun once."""
-    decisions: Sequence[Decision]
-
-
-def decision_parts(view: DecisionView) -> Iterator[Markup]:
+    Args:
+        has_place: the run's workspace is there, which the patch goes to.
+        key: of what is begun from this page: sent twice, it is begun once.
+    """
     yield tag("h1", "Decide")
     yield tag(
         "div",
@@ -51,15 +46,19 @@ def decision_parts(view: DecisionView) -> Iterator[Markup]:
         id="decision",
     )
     yield tag("section", id="action", class_="card", hidden="hidden", aria_live="polite")
-    yield _apply(view)
-    yield _send_back(view)
-    if view.decisions:
-        rows = [tag("li", *_decided(one)) for one in view.decisions]
+    yield joined(
+        tag("h2", "Apply"), tag("div", _apply(summary, key, has_place=has_place), class_="card")
+    )
+    yield joined(tag("h2", "Send back"), tag("div", _send_back(summary, key), class_="card"))
+    if decisions:
+        rows = [tag("li", *_decided(one)) for one in decisions]
         yield joined(tag("h2", "Decided so far"), tag("ol", *rows, class_="card decisions"))
 
 
-def _apply(view: DecisionView) -> Markup:
-    summary = view.summary
+def _apply(summary: RunSummary, key: str, *, has_place: bool) -> Markup:
+    if not has_place:
+        words = "Its workspace is not on this machine: save the patch, or use apply -w."
+        return tag("p", words)
     refusing = sorted({finding.id for finding in summary.findings if finding.refuses})
     verify = summary.verify
     check = (
@@ -67,10 +66,9 @@ def _apply(view: DecisionView) -> Markup:
         if verify
         else "The run has no check, so nothing is verified again."
     )
+    place = tag("code", visible(summary.workspace))
     fields = [
-        tag(
-            "p", "What is accepted becomes a patch of its own and goes to ", tag("code", view.place)
-        ),
+        tag("p", "What is accepted becomes a patch of its own and goes to ", place),
         tag("p", check, class_="soft"),
         _field("branch", "On a new branch of its repository (else to the files)"),
         _check("three_way", "Merge it with what was changed there since"),
@@ -81,19 +79,14 @@ def _apply(view: DecisionView) -> Markup:
         _field("reason", "Why, where something may pass"),
         tag("button", "Apply what is accepted", type="submit", class_="main"),
     ]
-    if not view.has_place:
-        fields = [
-            tag("p", "Its workspace is not on this machine: save the patch, or use apply -w.")
-        ]
-    form = tag("form", *fields, id="apply-form", data_key=view.key, autocomplete="off")
-    return joined(tag("h2", "Apply"), tag("div", form, class_="card"))
+    return tag("form", *fields, id="apply-form", data_key=key, autocomplete="off")
 
 
-def _send_back(view: DecisionView) -> Markup:
+def _send_back(summary: RunSummary, key: str) -> Markup:
     words = (
         "The agent gets what is rejected, the comments, and this, and goes on in a run of its own."
     )
-    form = tag(
+    return tag(
         "form",
         tag("p", words),
         tag(
@@ -101,13 +94,12 @@ def _send_back(view: DecisionView) -> Markup:
             "For all of it (may be empty)",
             tag("textarea", name="words", rows="4", maxlength="10000"),
         ),
-        _field("model", "Model (empty: " + one_line(view.summary.model, 60) + ")"),
+        _field("model", "Model (empty: " + one_line(summary.model, 60) + ")"),
         tag("button", "Send back", type="submit", class_="main"),
         id="send-back-form",
-        data_key=view.key,
+        data_key=key,
         autocomplete="off",
     )
-    return joined(tag("h2", "Send back"), tag("div", form, class_="card"))
 
 
 def _button(words: str, **attributes: str) -> Markup:
@@ -186,25 +178,22 @@ def _said(result: Verification) -> str:
             return visible(verification.reason(result))
 
 
-def conflict_words(message: str, *, merges: bool, regions: Sequence[Markup]) -> Markup:
+def conflict_words(message: str, *, merges: bool, regions: Iterable[ConflictRegion]) -> Markup:
     hint = (
         "It can be merged with what was changed there: tick that, and apply again."
         if merges
         else "Both changed the same lines. Mend these files, reject these hunks, or send it back."
     )
-    return joined(
-        tag("p", badge("does not fit", "bad"), " ", visible(message)), tag("p", hint), *regions
+    top = tag("p", badge("does not fit", "bad"), " ", visible(message))
+    return joined(top, tag("p", hint), *map(_region, regions))
+
+
+def _region(region: ConflictRegion) -> Markup:
+    sides = (
+        ("as it stands now", "del", region.ours),
+        ("as it was", "same", region.base),
+        ("as the patch has it", "add", region.theirs),
     )
-
-
-def region_table(
-    path: bytes, line: int, sides: Sequence[tuple[str, str, Sequence[bytes]]]
-) -> Markup:
-    """Lines of one conflict.
-
-    Args:
-        sides: of each, its words, its CSS class, and its lines.
-    """
     rows = [
         row
         for words, kind, lines in sides
@@ -216,5 +205,5 @@ def region_table(
             ),
         )
     ]
-    title = tag("caption", f"{path_text(path)}, line {line}")
+    title = tag("caption", f"{path_text(region.path)}, line {region.line}")
     return tag("table", title, *rows, class_="diff conflict")

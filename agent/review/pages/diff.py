@@ -58,9 +58,11 @@ def colourless(_line: LineView) -> Iterable[ColourSpan]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileLinks:
-    """What a served file leads to; a page that is one file has none of it."""
+class FileDisplay:
+    """How a file is shown, and what it leads to; a page that is one file has none of it."""
 
+    layout: DiffLayout = DiffLayout.UNIFIED
+    colours: Colours = colourless
     lines: str = ""
     """Where the file's own lines come from, for pages that fetch them when they are looked at."""
     why: str = ""
@@ -72,16 +74,11 @@ class FileLinks:
     """Pictures to show, by address, each with its words: before and after."""
 
 
-def file_card(
-    entry: FileEntry,
-    view: FileView | None,
-    *,
-    layout: DiffLayout = DiffLayout.UNIFIED,
-    colours: Colours = colourless,
-    links: FileLinks | None = None,
-) -> Markup:
+_PLAIN = FileDisplay()
+
+
+def file_card(entry: FileEntry, view: FileView | None, display: FileDisplay = _PLAIN) -> Markup:
     """A file of the patch; with None for its lines, a place that they are fetched to."""
-    links = links or FileLinks()
     change = entry.change
     head = joined(
         tag("span", *path_words(change), class_="path"),
@@ -89,10 +86,10 @@ def file_card(
         tag("span", *line_counts(change), class_="lines"),
     )
     if view is None:
-        waiting = tag("a", "Show the lines", href=links.lines)
-        body = tag("div", waiting, class_="lines-later", data_lines=links.lines)
+        waiting = tag("a", "Show the lines", href=display.lines)
+        body = tag("div", waiting, class_="lines-later", data_lines=display.lines)
     else:
-        body = file_lines(view, layout=layout, colours=colours, links=links)
+        body = file_lines(view, display)
     findings = finding_rows(entry.findings)
     return tag(
         "details",
@@ -102,49 +99,43 @@ def file_card(
         class_="card file",
         id=f"part-{entry.number}",
         open="open",
-        data_why=links.why,
+        data_why=display.why,
     )
 
 
-def file_lines(
-    view: FileView,
-    *,
-    layout: DiffLayout = DiffLayout.UNIFIED,
-    colours: Colours = colourless,
-    links: FileLinks | None = None,
-) -> Markup:
+def file_lines(view: FileView, display: FileDisplay) -> Markup:
     """What a file's lines are: tables of hunks, pictures, or the reason why there are none."""
-    links = links or FileLinks()
-    if links.images:
+    entry, layout = view.entry, display.layout
+    if display.images:
         pictures = [
             tag(
                 "figure",
-                tag("img", src=address, alt=f"{view.path}, {words}"),
+                tag("img", src=address, alt=f"{entry.path}, {words}"),
                 tag("figcaption", words),
             )
-            for words, address in links.images
+            for words, address in display.images
         ]
-        return joined(concern_boxes(view.concerns), tag("div", *pictures, class_="pictures"))
+        return joined(concern_boxes(entry.concerns), tag("div", *pictures, class_="pictures"))
     if not view.hunks:
-        nothing = tag("p", _without_lines(view), class_="no-lines")
-        return joined(concern_boxes(view.concerns), nothing)
+        nothing = tag("p", _without_lines(entry.change), class_="no-lines")
+        return joined(concern_boxes(entry.concerns), nothing)
     rows: list[str] = []
     last = 0
     shown = {line.new for hunk in view.hunks for line in hunk.lines} - {None}
-    at = _by_line(it for it in view.concerns if it.line in shown)
+    at = _by_line(it for it in entry.concerns if it.line in shown)
     for hunk in view.hunks:
-        rows += _between(view, hunk, last, links, layout)
-        rows += _hunk_rows(hunk, layout, colours, at)
+        rows += _between(view, hunk, last, display)
+        rows += _hunk_rows(hunk, display, at)
         last = hunk.new_start + hunk.new_count - 1
-    rows += _after(view, last, links, layout)
+    rows += _after(view, last, display)
     table = Markup(f'<table class="diff {layout}">{_COLUMNS[layout]}{"".join(rows)}</table>')
-    elsewhere = concern_boxes(it for it in view.concerns if it.line not in shown)
+    elsewhere = concern_boxes(it for it in entry.concerns if it.line not in shown)
     return joined(elsewhere, tag("div", table, class_="hunks"))
 
 
-def same_lines(lines: Iterable[LineView], layout: DiffLayout, colours: Colours) -> Markup:
+def same_lines(lines: Iterable[LineView], display: FileDisplay) -> Markup:
     """Rows of unchanged lines, to be put between hunks."""
-    return Markup("".join(_row(line, layout, colours) for line in lines))
+    return Markup("".join(_row(line, display) for line in lines))
 
 
 def path_words(change: Change) -> Iterator[str]:
@@ -176,12 +167,12 @@ def _facts(change: Change) -> Iterator[Markup]:
     yield from (tag("span", word, class_="badge note") for word in words)
 
 
-def _without_lines(view: FileView) -> str:
-    if view.is_binary:
+def _without_lines(change: Change) -> str:
+    if change.added_lines is None:
         return "A binary file: its bytes are not shown."
-    if view.old_path:
+    if change.old_path:
         return "Moved, and nothing else."
-    if view.change.old_mode and view.change.new_mode != view.change.old_mode:
+    if change.old_mode and change.new_mode != change.old_mode:
         return "Only its mode changed."
     return "An empty file."
 
@@ -194,19 +185,19 @@ def _by_line(concerns: Iterable[Concern]) -> Mapping[int, list[Concern]]:
 
 
 def _hunk_rows(
-    hunk: HunkView, layout: DiffLayout, colours: Colours, at: Mapping[int, list[Concern]]
+    hunk: HunkView, display: FileDisplay, at: Mapping[int, list[Concern]]
 ) -> Iterator[str]:
-    if layout is DiffLayout.UNIFIED:
+    if display.layout is DiffLayout.UNIFIED:
         for line in hunk.lines:
-            yield _row(line, layout, colours)
-            yield from _concern_rows(line, layout, at)
+            yield _row(line, display)
+            yield from _concern_rows(line, display.layout, at)
         return
     for old, new in side_by_side(hunk.lines):
         if old is not None and old.kind is LineKind.NOTE:
-            yield _row(old, layout, colours)
+            yield _row(old, display)
         else:
-            yield f"<tr>{_half(old, colours, is_new=False)}{_half(new, colours, is_new=True)}\n"
-            yield from _concern_rows(new, layout, at)
+            yield _split_row(old, new, display.colours)
+            yield from _concern_rows(new, display.layout, at)
 
 
 def _concern_rows(
@@ -218,14 +209,19 @@ def _concern_rows(
         yield f"<tr class=opinion-row><td colspan={_WIDTHS[layout]}>{box}\n"
 
 
-def _row(line: LineView, layout: DiffLayout, colours: Colours) -> str:
+def _row(line: LineView, display: FileDisplay) -> str:
+    is_split = display.layout is DiffLayout.SPLIT
     if line.kind is LineKind.NOTE:
-        before = "<td><td><td>" if layout is DiffLayout.UNIFIED else "<td><td colspan=3>"
+        before = "<td><td colspan=3>" if is_split else "<td><td><td>"
         return f"<tr class=meta>{before}{escaped(line.text)}\n"
-    if layout is DiffLayout.SPLIT:
-        return f"<tr>{_half(line, colours, is_new=False)}{_half(line, colours, is_new=True)}\n"
+    if is_split:
+        return _split_row(line, line, display.colours)
     old, new = line.old or "", line.new or ""
-    return f"<tr class={line.kind}><td>{old}<td>{new}<td>{_text(line, colours)}\n"
+    return f"<tr class={line.kind}><td>{old}<td>{new}<td>{_text(line, display.colours)}\n"
+
+
+def _split_row(old: LineView | None, new: LineView | None, colours: Colours) -> str:
+    return f"<tr>{_half(old, colours, is_new=False)}{_half(new, colours, is_new=True)}\n"
 
 
 def _half(line: LineView | None, colours: Colours, *, is_new: bool) -> str:
@@ -266,38 +262,37 @@ def _text(line: LineView, colours: Colours) -> str:
     return "".join(out)
 
 
-def _between(
-    view: FileView, hunk: HunkView, last: int, links: FileLinks, layout: DiffLayout
-) -> Iterator[str]:
+def _between(view: FileView, hunk: HunkView, last: int, display: FileDisplay) -> Iterator[str]:
     """The row above a hunk: where it is, and the unchanged lines before it."""
     first, end = last + 1, hunk.new_start - (1 if hunk.new_count else 0)
     less = hunk.new_start - hunk.old_start
     less += int(not hunk.old_count) * -1 + int(not hunk.new_count)
     words = f"@@ {hunk.number} of {len(view.hunks)}, line {hunk.new_start or hunk.old_start}"
-    more = _more(first, end, less, links)
+    more = _more(first, end, less, display)
     where = tag("span", words, class_="where")
     title = tag("span", hunk.title, class_="soft") if hunk.title else ""
     shown = joined(more, where, title)
-    yield f"<tr class=hunk data-hunk={hunk.number}><td colspan={_WIDTHS[layout]}>{shown}\n"
+    yield f"<tr class=hunk data-hunk={hunk.number}><td colspan={_WIDTHS[display.layout]}>{shown}\n"
 
 
-def _after(view: FileView, last: int, links: FileLinks, layout: DiffLayout) -> Iterator[str]:
-    if links.between is not None and view.change.old_mode and view.change.new_mode:
+def _after(view: FileView, last: int, display: FileDisplay) -> Iterator[str]:
+    change = view.entry.change
+    if display.between is not None and change.old_mode and change.new_mode:
         hunk = view.hunks[-1]
         less = hunk.new_start + hunk.new_count - hunk.old_start - hunk.old_count
         less += int(not hunk.new_count) - int(not hunk.old_count)
-        more = _more(last + 1, None, less, links)
-        yield f"<tr class=hunk><td colspan={_WIDTHS[layout]}>{more}\n"
+        more = _more(last + 1, None, less, display)
+        yield f"<tr class=hunk><td colspan={_WIDTHS[display.layout]}>{more}\n"
 
 
-def _more(first: int, end: int | None, less: int, links: FileLinks) -> Markup:
+def _more(first: int, end: int | None, less: int, display: FileDisplay) -> Markup:
     """The button that fetches unchanged lines; None for the end of the file."""
-    if links.between is None or (end is not None and first > end):
+    if display.between is None or (end is not None and first > end):
         return Markup("")
     return tag(
         "button",
         "\u2195 what follows" if end is None else f"\u2195 {end - first + 1} unchanged lines",
         type="button",
         class_="more",
-        data_lines=links.between(first, end or 0, less),
+        data_lines=display.between(first, end or 0, less),
     )

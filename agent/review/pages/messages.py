@@ -1,6 +1,6 @@
 """Pages of one sentence: what was refused, what is not there, and the way in."""
 
-from agent.review.pages.markup import Markup, tag
+from agent.review.pages.markup import Markup, document, tag
 
 NOT_ENTERED = (
     "This browser has not come in with the address that moonpool review printed. Open that "
@@ -14,9 +14,8 @@ ADDRESS_USED = (
 
 def message_page(words: str, *head: Markup) -> str:
     """A whole page, without style: it is shown where nothing else of the server is."""
-    top = tag("head", tag("meta", charset="utf-8"), tag("title", "Moonpool review"), *head)
     body = tag("body", tag("main", tag("h1", "Moonpool review"), tag("p", words)))
-    return f'<!doctype html>\n<html lang="en">\n{top}\n{body}\n</html>\n'
+    return document("Moonpool review", head, body)
 
 
 def onward(address: str) -> str:

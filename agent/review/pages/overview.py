@@ -16,7 +16,7 @@ from agent.record.summary import RUNNING, RunSummary
 from agent.review.pages.diff import line_counts, path_words
 from agent.review.pages.findings import badge, finding_rows, opinion_badge, opinion_card
 from agent.review.pages.markup import Markup, joined, rendered, tag
-from agent.risk.finding import Finding, risk_by_path
+from agent.risk.finding import findings_by_path, risk_by_path
 from agent.untrusted_text import one_line, path_text, visible
 from agent.verification import NotAsked, Verified
 from policies.frozen import dataclass
@@ -131,9 +131,7 @@ def _risks(content: Overview) -> Iterator[Markup]:
     if accepted:
         names = tag("span", ", ".join(sorted(accepted)), class_="mono")
         yield tag("p", "The operator lets pass in this run: ", names, class_="soft")
-    by_path: dict[bytes, list[Finding]] = {}
-    for finding in findings:
-        by_path.setdefault(finding.path, []).append(finding)
+    by_path = findings_by_path(findings)
     risk = risk_by_path(findings)
     for path in sorted(by_path, key=lambda path: (*(-number for number in risk[path]), path)):
         rows = by_path[path]

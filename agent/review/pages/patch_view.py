@@ -6,12 +6,12 @@ to know HTML.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from agent.risk.credentials import SecretMask
-from agent.risk.finding import Finding, risk_by_path
+from agent.risk.credentials import SecretMask, has_secret, hiding
+from agent.risk.finding import Finding, findings_by_path, risk_by_path
 from agent.risk.opinion import Concern, Opinion, SecondOpinion
 from agent.untrusted_text import decode, path_text, visible
 from policies.frozen import dataclass
@@ -61,22 +61,6 @@ class HunkView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileView:
-    change: Change
-    path: str
-    old_path: str
-    """Empty where it is the same."""
-    concerns: tuple[Concern, ...] = ()
-    """A reviewer's, about this file."""
-    hunks: tuple[HunkView, ...]
-    is_binary: bool
-
-    @property
-    def line_count(self) -> int:
-        return sum(len(hunk.lines) for hunk in self.hunks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
     """A file of the patch as a list of files shows it; its lines are not yet taken apart."""
 
@@ -92,10 +76,22 @@ class FileEntry:
         return path_text(self.diff.path)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
+    """A file of the patch with its lines."""
+
+    entry: FileEntry
+    hunks: tuple[HunkView, ...]
+
+    @property
+    def line_count(self) -> int:
+        return sum(len(hunk.lines) for hunk in self.hunks)
+
+
 def entries(
     data: bytes,
     changes: Sequence[Change],
-    findings: Iterable[Finding],
+    findings: Sequence[Finding],
     opinion: SecondOpinion | None = None,
 ) -> tuple[FileEntry, ...]:
     """The files of a patch, the riskiest first, then by path.
@@ -106,13 +102,10 @@ def entries(
     Raises:
         PatchError: the patch is not what is known of it.
     """
-    found: dict[bytes, list[Finding]] = {}
-    for finding in findings:
-        found.setdefault(finding.path, []).append(finding)
-    risk_rows = [one for rows in found.values() for one in rows]
-    risk = risk_by_path(risk_rows)
+    found = findings_by_path(findings)
+    risk = risk_by_path(findings)
     known = {change.path: change for change in changes}
-    concerns = _concerns(opinion, masks=any(one.id == "secret" for one in risk_rows))
+    concerns = _concerns(opinion, hiding(findings))
     made = [
         FileEntry(
             number=number,
@@ -129,29 +122,22 @@ def entries(
     )
 
 
-def _concerns(opinion: SecondOpinion | None, *, masks: bool) -> Mapping[bytes, Sequence[Concern]]:
+def _concerns(
+    opinion: SecondOpinion | None, hide: Callable[[str], str]
+) -> Mapping[bytes, Sequence[Concern]]:
     found: dict[bytes, list[Concern]] = {}
     for concern in opinion.concerns if isinstance(opinion, Opinion) else ():
-        text = visible(concern.text)
-        shown = replace(concern, text=SecretMask().text(text) if masks else text)
+        shown = replace(concern, text=hide(visible(concern.text)))
         found.setdefault(concern.path, []).append(shown)
     return found
 
 
 def file_view(entry: FileEntry) -> FileView:
     """The file with its lines."""
-    diff = entry.diff
     mask = _mask_of(entry)
-    raw = diff.hunks or hunks_of(diff.raw)
+    raw = entry.diff.hunks or hunks_of(entry.diff.raw)
     hunks = tuple(_hunk(number, hunk, mask) for number, hunk in enumerate(raw, start=1))
-    return FileView(
-        change=entry.change,
-        path=entry.path,
-        old_path=path_text(diff.old_path) if diff.old_path else "",
-        concerns=entry.concerns,
-        hunks=hunks,
-        is_binary=entry.change.added_lines is None,
-    )
+    return FileView(entry=entry, hunks=hunks)
 
 
 def shortened_view(view: FileView, most: int) -> FileView:
@@ -171,7 +157,7 @@ def line_texts(entry: FileEntry, lines: Iterable[bytes]) -> list[str]:
 
 
 def _mask_of(entry: FileEntry) -> SecretMask | None:
-    return SecretMask() if any(finding.id == "secret" for finding in entry.findings) else None
+    return SecretMask() if has_secret(entry.findings) else None
 
 
 def _hunk(number: int, hunk: PatchHunk, mask: SecretMask | None) -> HunkView:

@@ -18,8 +18,7 @@ from agent.review.pages.markup import STYLE, Markup, document, lines, tag
 from agent.review.pages.overview import Overview, overview_parts
 from agent.review.pages.patch_view import FileEntry, entries, file_view, shortened_view
 from agent.review.pages.steps import ReportRow, StepRows, step_rows
-from agent.risk.credentials import SecretMask
-from agent.risk.finding import Finding
+from agent.risk.credentials import hiding
 
 _POLICY = Markup(
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -111,13 +110,6 @@ def last_words(log: Iterable[Event]) -> str:
         if row.kind is RowKind.SAID:
             said = row.title
     return said
-
-
-def hiding(findings: Iterable[Finding]) -> Callable[[str], str]:
-    """What blots out secrets: where the gate found one, the agent's steps may show it too."""
-    if any(finding.id == "secret" for finding in findings):
-        return lambda text: SecretMask().text(text)
-    return lambda text: text
 
 
 def _rows(log: Sequence[Event], hide: Callable[[str], str]) -> Iterator[ReportRow]:

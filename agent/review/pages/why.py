@@ -11,7 +11,7 @@ from dataclasses import replace
 from agent.models.interface import words_of
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event, call_in_words
-from agent.review.pages.markup import Markup, joined, rendered, tag
+from agent.review.pages.markup import Markup, rendered, tag
 from agent.review.pages.steps import shortened_result
 from agent.untrusted_text import one_line, visible
 from policies.frozen import dataclass
@@ -32,18 +32,6 @@ class CallStory:
     arguments: Mapping[str, object]
     brief: str = ""
     output: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenLines:
-    """A piece of a file that a call wrote."""
-
-    path: str
-    address: str
-    """Where it is shown."""
-    first: int
-    last: int
-    """Lines of the new file."""
 
 
 def call_stories(log: Iterable[Event]) -> dict[int, CallStory]:
@@ -123,11 +111,12 @@ def _folded(words: str, hide: Callable[[str], str], text: str) -> Markup:
 
 
 def call_page(
-    story: CallStory, written: Sequence[WrittenLines], note: str, *, hide: Callable[[str], str]
+    story: CallStory, written: Sequence[tuple[str, str]], note: str, *, hide: Callable[[str], str]
 ) -> Iterator[Markup]:
     """A call and the lines of the patch that it wrote.
 
     Args:
+        written: each piece of a file in words, and the address that shows it.
         note: what is not known of them; may be empty.
     """
     yield tag("h1", f"Call {story.number}")
@@ -135,15 +124,6 @@ def call_page(
     yield tag("h2", "The lines of the patch that it wrote")
     if note:
         yield tag("p", visible(note), class_="soft")
-    rows = [tag("li", tag("a", _place(piece), href=piece.address)) for piece in written]
+    rows = [tag("li", tag("a", words, href=address)) for words, address in written]
     nothing = "None: what it wrote, if anything, is not in the patch or was written again later."
     yield tag("div", tag("ul", *rows) if rows else nothing, class_="card mono")
-
-
-def _place(piece: WrittenLines) -> Markup:
-    if not piece.first:
-        return joined(piece.path)
-    several = f"lines {piece.first}\u2013{piece.last}"
-    return joined(
-        f"{piece.path}, ", several if piece.first != piece.last else f"line {piece.first}"
-    )

@@ -25,7 +25,6 @@ from agent.review.server import (
 )
 from agent.review.server.desk import ReviewDesk
 from agent.review.server.guard import Guard
-from agent.review.server.opened_run import OpenedRuns
 from agent.review.server.request import frame_of
 from agent.review.server.session import ReviewSession
 from agent.untrusted_text import visible
@@ -65,9 +64,7 @@ def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guar
     )
     # A path with another slash is another path.
     app.router.redirect_slashes = False
-    app.state.runs = OpenedRuns(desk.home)
     app.state.desk = desk
-    app.state.colouring = desk.colouring
     return Guard(app, session)
 
 

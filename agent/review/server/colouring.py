@@ -80,7 +80,7 @@ class Colouring:
         sides = _old_lines(view, old), _new_lines(view, old)
         if any(sum(map(len, side.values())) > _TEXT_CHARACTERS for side in sides):
             return _NOTHING
-        name = view.path.rpartition("/")[2]
+        name = view.entry.path.rpartition("/")[2]
         found = []
         for side in sides:
             lines = self._lines(name, "\n".join(side.values())) if side else []

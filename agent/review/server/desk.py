@@ -17,8 +17,8 @@ from agent.review.decide.listing import RunIndex
 from agent.review.decide.marks import PatchMarks
 from agent.review.decide.store import MarkedPatch, MarkStore
 from agent.review.server.colouring import Colouring
-from agent.review.server.opened_run import OpenedRun
-from agent.review.server.request import opened
+from agent.review.server.opened_run import OpenedRun, OpenedRuns
+from agent.review.server.request import entry_of, opened
 from agent.untrusted_text import visible
 from sandbox.errors import SandboxError
 from sandbox.patch.selection import FileDiff
@@ -32,8 +32,8 @@ class ReviewDesk:
         Args:
             home: where the runs are: the directory that has ``runs``.
         """
-        self.home = home
         self.operator = operator
+        self.runs = OpenedRuns(home)
         self.store = MarkStore(home)
         self.index = RunIndex(home, self.store)
         self.board = ActionBoard()
@@ -77,10 +77,7 @@ class DecidedRun:
 
     def path(self, number: int) -> bytes:
         """Raises HTTPException for a number that no file has."""
-        entry = self.opened.by_number.get(number)
-        if entry is None:
-            raise HTTPException(404, "The patch has no such file.")
-        return entry.diff.path
+        return entry_of(self.opened, number).diff.path
 
 
 class PostedForm(BaseModel):

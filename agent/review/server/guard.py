@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse, Response
 
 from agent.review.pages import messages
@@ -136,10 +137,8 @@ def _headers(scope: Message) -> dict[str, str]:
 def _with_headers(send: Send, nonce: str) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            fixed = {**_FIXED, "Content-Security-Policy": content_policy(nonce)}
-            named = {name.lower().encode(): value.encode() for name, value in fixed.items()}
-            own = [row for row in message.get("headers", []) if row[0].lower() not in named]
-            message = {**message, "headers": [*own, *named.items()]}
+            headers = MutableHeaders(scope=message)
+            headers.update({**_FIXED, "Content-Security-Policy": content_policy(nonce)})
         await send(message)
 
     return sending

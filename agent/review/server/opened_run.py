@@ -4,10 +4,11 @@ Owns what is kept between requests, and how much. Refuses to know HTML and HTTP.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 from agent.errors import RecordError, UsageError
 from agent.past_runs.blame import Blame, blame
@@ -26,6 +27,16 @@ _KEPT = 4
 """So many runs are kept in memory."""
 
 
+T = TypeVar("T")
+
+
+def _or_why(read: Callable[[], T]) -> T | str:
+    try:
+        return read()
+    except (UsageError, RecordError, PatchError) as error:
+        return str(error)
+
+
 class OpenedRun:
     """One state of a run's directory."""
 
@@ -35,29 +46,20 @@ class OpenedRun:
     @cached_property
     def record(self) -> ReadRecord | str:
         """What happened, or why it can't be read."""
-        try:
-            return read_record(self.run.directory)
-        except RecordError as error:
-            return str(error)
+        return _or_why(lambda: read_record(self.run.directory))
 
     @cached_property
     def patch(self) -> bytes | str:
         """The patch, checked, or why there is none."""
-        try:
-            return delivered_of(self.run)
-        except (UsageError, RecordError) as error:
-            return str(error)
+        return _or_why(lambda: delivered_of(self.run))
 
     @cached_property
     def files(self) -> Sequence[FileEntry] | str:
         """The files of the patch, the riskiest first, or why they can't be shown."""
-        summary = self.run.summary
-        if isinstance(self.patch, str):
-            return self.patch
-        try:
-            return entries(self.patch, summary.changes, summary.findings, summary.opinion)
-        except PatchError as error:
-            return str(error)
+        summary, patch = self.run.summary, self.patch
+        if isinstance(patch, str):
+            return patch
+        return _or_why(lambda: entries(patch, summary.changes, summary.findings, summary.opinion))
 
     @cached_property
     def by_number(self) -> Mapping[int, FileEntry]:
@@ -66,18 +68,12 @@ class OpenedRun:
     @cached_property
     def baseline(self) -> Baseline | str:
         """The old files, or why there are none."""
-        try:
-            return baseline_of(self.run)
-        except (UsageError, PatchError) as error:
-            return str(error)
+        return _or_why(lambda: baseline_of(self.run))
 
     @cached_property
     def blame(self) -> Blame | str:
         """Who wrote each line, or why that can't be told."""
-        try:
-            return blame(self.run)
-        except (UsageError, RecordError, PatchError) as error:
-            return str(error)
+        return _or_why(lambda: blame(self.run))
 
     @cached_property
     def log(self) -> tuple[Event, ...]:

@@ -15,13 +15,11 @@ from agent.review.decide.marks import accepted_choice
 from agent.review.decide.outcome import Applied, ApplyOrder, CheckFailed, DoesNotFit, PartRefused
 from agent.review.decide.sending_back import SentBack, request_of, send_back
 from agent.review.pages.decision import (
-    DecisionView,
     applied_words,
     check_words,
     conflict_words,
     decision_parts,
     refused_words,
-    region_table,
 )
 from agent.review.pages.markup import Markup, joined, tag
 from agent.review.pages.overview import alarms
@@ -77,15 +75,14 @@ def page(request: Request) -> Response:
     if isinstance(found.files, str):
         return answer(request, found, "decide", [tag("p", visible(found.files), class_="alarm")])
     workspace = on_host(named(run.summary.workspace))
-    view = DecisionView(
-        summary=run.summary,
-        place=visible(run.summary.workspace),
+    parts = decision_parts(
+        run.summary,
+        decisions(run.directory),
         has_place=workspace != NOWHERE and workspace.is_dir(),
         key=secrets.token_hex(8),
-        decisions=decisions(run.directory),
     )
     top = alarms(run.summary, tuple(problems(found)))
-    return answer(request, found, "decide", [*top, *decision_parts(view)])
+    return answer(request, found, "decide", [*top, *parts])
 
 
 def apply(request: Request, form: PostedApply) -> Response:
@@ -140,8 +137,12 @@ def _begun(
     return JSONResponse(_state(made, 0, 0.0))
 
 
+def _newest(request: Request) -> ReviewAction | None:
+    return desk_of(request).board.newest(opened(request).run.id)
+
+
 def cancel(request: Request, _form: PostedNothing) -> Response:
-    going = desk_of(request).board.newest(opened(request).run.id)
+    going = _newest(request)
     if going is not None:
         going.cancel()
     return JSONResponse({})
@@ -149,7 +150,7 @@ def cancel(request: Request, _form: PostedNothing) -> Response:
 
 def action(request: Request) -> Response:
     """What the newest action said since a place; waits a while for more."""
-    going = desk_of(request).board.newest(opened(request).run.id)
+    going = _newest(request)
     if going is None:
         return Response(status_code=204)
     since = request.query_params.get("since", "0")
@@ -173,7 +174,7 @@ def _state(going: ReviewAction, since: int, wait_s: float) -> dict[str, object]:
 
 def result(request: Request) -> Response:
     """What came of the newest action, as a piece of the page."""
-    going = desk_of(request).board.newest(opened(request).run.id)
+    going = _newest(request)
     if going is None or not going.is_over:
         return Response(status_code=204)
     return fragment(_in_words(request, going.result))
@@ -192,19 +193,7 @@ def _in_words(request: Request, came: object) -> Markup:  # noqa: PLR0911 - one 
             words = f"Nothing was written: its check {why}."
             return joined(tag("p", words), check_words(came.verification))
         case DoesNotFit():
-            regions = [
-                region_table(
-                    one.path,
-                    one.line,
-                    (
-                        ("as it stands now", "del", one.ours),
-                        ("as it was", "same", one.base),
-                        ("as the patch has it", "add", one.theirs),
-                    ),
-                )
-                for one in came.regions
-            ]
-            return conflict_words(came.message, merges=came.merges, regions=regions)
+            return conflict_words(came.message, merges=came.merges, regions=came.regions)
         case SentBack():
             address = frame_of(request).address("run", came.run_id, "timeline")
             link = tag("a", f"run {came.run_id}", href=address)

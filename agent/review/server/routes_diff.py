@@ -11,7 +11,8 @@ from starlette.routing import Route
 from agent.review.pages.diff import (
     Colours,
     DiffLayout,
-    FileLinks,
+    FileDisplay,
+    colourless,
     file_card,
     file_lines,
     line_counts,
@@ -28,9 +29,9 @@ from agent.review.pages.patch_view import (
     file_view,
     line_texts,
 )
-from agent.review.server.colouring import Colouring
+from agent.review.server.desk import desk_of
 from agent.review.server.opened_run import OpenedRun
-from agent.review.server.request import answer, fragment, frame_of, opened
+from agent.review.server.request import address_in, answer, entry_of, fragment, opened
 from agent.review.server.routes_pictures import pictures
 from agent.review.server.routes_run import problems
 from agent.untrusted_text import visible
@@ -59,13 +60,6 @@ def layout_of(request: Request) -> DiffLayout:
     return DiffLayout.SPLIT if wanted == DiffLayout.SPLIT else DiffLayout.UNIFIED
 
 
-def entry_of(request: Request, run: OpenedRun) -> FileEntry:
-    entry = run.by_number.get(request.path_params["number"])
-    if entry is None:
-        raise HTTPException(404, "The patch has no such file.")
-    return entry
-
-
 def diff(request: Request) -> Response:
     run = opened(request)
     return answer(request, run, "diff", _parts(request, run))
@@ -87,7 +81,7 @@ def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
     yield tag("nav", files, class_="files", aria_label="Files of the patch")
     yield tag("div", *_cards(request, run, first), class_="cards")
     if later > 0:
-        address = partial(frame_of(request).address, "run", run.run.id)
+        address = address_in(request, run)
         link = tag("a", f"Show {later} more files", href=f"{address('diff')}?all")
         yield tag("p", link, id="cards-later", data_cards=address("cards"), class_="card")
 
@@ -138,39 +132,30 @@ def cards(request: Request) -> Response:
 def _cards(
     request: Request, run: OpenedRun, files: Sequence[FileEntry], *, room: int = _LINES_AT_ONCE
 ) -> Iterator[Markup]:
-    layout = layout_of(request)
     for entry in files:
-        links = _links(request, run, entry)
         size = (entry.change.added_lines or 0) + (entry.change.deleted_lines or 0)
-        if size > room:
-            yield joined(file_card(entry, None, layout=layout, links=links), "\n")
-            continue
-        view = file_view(entry)
-        room -= view.line_count
-        colours = _colours(request, run, entry, view)
-        card = file_card(entry, view, layout=layout, colours=colours, links=links)
-        yield joined(card, "\n")
+        view = file_view(entry) if size <= room else None
+        room -= view.line_count if view is not None else 0
+        yield joined(file_card(entry, view, _display(request, run, entry, view)), "\n")
 
 
-def _links(request: Request, run: OpenedRun, entry: FileEntry) -> FileLinks:
-    frame = frame_of(request)
-
-    def address(first: int, last: int, less: int) -> str:
-        return frame.address("run", run.run.id, "between", entry.number, first, last, less)
-
-    kept = not isinstance(run.baseline, str) and run.has_old(entry)
-    return FileLinks(
-        lines=frame.address("run", run.run.id, "file", entry.number),
-        why=frame.address("run", run.run.id, "why", entry.number),
-        between=address if kept else None,
-        images=pictures(entry, frame.address("run", run.run.id, "picture", entry.number)),
+def _display(
+    request: Request, run: OpenedRun, entry: FileEntry, view: FileView | None
+) -> FileDisplay:
+    """How a file is shown; its colours are asked for where its lines are."""
+    address, number = address_in(request, run), entry.number
+    colours: Colours = colourless
+    if view is not None:
+        key = run.run.id, run.run.summary.patch_sha256, number
+        colours = desk_of(request).colouring.of(key, view, _old_lines(run, entry) or ())
+    return FileDisplay(
+        layout=layout_of(request),
+        colours=colours,
+        lines=address("file", number),
+        why=address("why", number),
+        between=partial(address, "between", number) if run.has_old(entry) else None,
+        images=pictures(entry, address("picture", number)),
     )
-
-
-def _colours(request: Request, run: OpenedRun, entry: FileEntry, view: FileView) -> Colours:
-    colouring: Colouring = request.app.state.colouring
-    key = run.run.id, run.run.summary.patch_sha256, entry.number
-    return colouring.of(key, view, _old_lines(run, entry) or ())
 
 
 def _old_lines(run: OpenedRun, entry: FileEntry) -> list[str] | None:
@@ -187,20 +172,19 @@ def _old_lines(run: OpenedRun, entry: FileEntry) -> list[str] | None:
 def lines(request: Request) -> Response:
     """The lines of one file: a piece for the page, or a page where a person follows the link."""
     run = opened(request)
-    entry = entry_of(request, run)
-    view, links, layout = file_view(entry), _links(request, run, entry), layout_of(request)
-    colours = _colours(request, run, entry, view)
+    entry = entry_of(run, request.path_params["number"])
+    view = file_view(entry)
+    display = _display(request, run, entry, view)
     if request.headers.get("sec-fetch-mode") == "navigate":
-        card = file_card(entry, view, layout=layout, colours=colours, links=links)
-        return answer(request, run, "diff", [card])
-    return fragment(file_lines(view, layout=layout, colours=colours, links=links))
+        return answer(request, run, "diff", [file_card(entry, view, display)])
+    return fragment(file_lines(view, display))
 
 
 def between(request: Request) -> Response:
     """Unchanged lines from the old file, as rows of the table that asks for them."""
     run = opened(request)
-    entry = entry_of(request, run)
     asked = request.path_params
+    entry = entry_of(run, asked["number"])
     try:
         less = int(asked["less"])
     except ValueError:
@@ -215,6 +199,5 @@ def between(request: Request) -> Response:
         if not 0 < number <= len(old):
             break
         shown.append(LineView(kind=LineKind.SAME, old=number, new=new, text=old[number - 1]))
-    colours = _colours(request, run, entry, file_view(entry))
-    rows = same_lines(shown, layout_of(request), colours)
+    rows = same_lines(shown, _display(request, run, entry, file_view(entry)))
     return fragment(f"<table>{rows}</table>")

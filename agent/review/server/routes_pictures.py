@@ -17,7 +17,7 @@ from agent.models.image_header import LONGEST_SIDE, image_header_of
 from agent.record.store import STEPS
 from agent.review.pages.patch_view import FileEntry
 from agent.review.server.opened_run import OpenedRun
-from agent.review.server.request import opened
+from agent.review.server.request import entry_of, opened
 from sandbox.errors import PatchError
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.store import NOTHING, Store
@@ -44,20 +44,16 @@ def pictures(entry: FileEntry, address: str) -> tuple[tuple[str, str], ...]:
 
 def picture(request: Request) -> Response:
     """One picture."""
-    run = opened(request)
-    entry = run.by_number.get(request.path_params["number"])
-    side = request.path_params["side"]
-    if entry is None or side not in {"old", "new"}:
+    run, side = opened(request), request.path_params["side"]
+    entry = entry_of(run, request.path_params["number"])
+    if side not in {"old", "new"}:
         raise HTTPException(404)
     data = run.old_content(entry, _LARGEST_BYTES) if side == "old" else _new_content(run, entry)
     header = image_header_of(data) if data is not None else None
-    if data is None or header is None or not _is_shown(header.width, header.height):
+    sides = (header.width, header.height) if header is not None else (0, 0)
+    if data is None or header is None or not 0 < min(sides) <= max(sides) <= LONGEST_SIDE:
         raise HTTPException(404, "This is no picture that can be shown.")
     return Response(data, media_type=header.media_type)
-
-
-def _is_shown(width: int, height: int) -> bool:
-    return 0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE
 
 
 def _new_content(run: OpenedRun, entry: FileEntry) -> bytes | None:

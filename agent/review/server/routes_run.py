@@ -1,7 +1,6 @@
 """A run's overview and its patch as a file."""
 
 from collections.abc import Iterator
-from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,9 +8,10 @@ from starlette.routing import Route
 
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import Overview, overview_parts
-from agent.review.pages.report import hiding, last_words
+from agent.review.pages.report import last_words
 from agent.review.server.opened_run import OpenedRun
-from agent.review.server.request import answer, frame_of, opened
+from agent.review.server.request import address_in, answer, opened, part_address
+from agent.risk.credentials import hiding
 from agent.untrusted_text import visible
 
 
@@ -21,20 +21,12 @@ def routes() -> list[Route]:
 
 def overview(request: Request) -> Response:
     run = opened(request)
-    address = partial(frame_of(request).address, "run", run.run.id)
-    numbers = {entry.diff.path: entry.number for entry in run.by_number.values()}
-
-    def part(path: bytes, line: int | None) -> str:
-        if path not in numbers:
-            return ""
-        at = f"-{line}" if line else ""
-        return f"{address('diff')}#part-{numbers[path]}{at}"
-
+    address = address_in(request, run)
     content = Overview(
         summary=run.run.summary,
         last_words=last_words(run.log),
         hide=hiding(run.run.summary.findings),
-        part_address=part,
+        part_address=part_address(request, run),
         call_address=lambda number: f"{address('timeline')}#call-{number}",
         alarms=tuple(problems(run)),
     )

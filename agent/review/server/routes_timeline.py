@@ -16,11 +16,11 @@ from agent.record.events.kinds import Recorded, decode
 from agent.record.store import EVENTS, HEAD, is_held
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import alarms, header
-from agent.review.pages.report import hiding
 from agent.review.pages.steps import StepRows, step_rows
 from agent.review.server.opened_run import OpenedRun
-from agent.review.server.request import answer, frame_of, opened
+from agent.review.server.request import address_in, answer, opened
 from agent.review.server.routes_run import problems
+from agent.risk.credentials import hiding
 from agent.untrusted_text import visible
 
 _RESULT_CHARACTERS = 16_000
@@ -50,7 +50,7 @@ def timeline(request: Request) -> Response:
 
 def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
     summary = run.run.summary
-    address = partial(frame_of(request).address, "run", run.run.id)
+    address = address_in(request, run)
     hide = hiding(summary.findings)
     yield from alarms(summary, tuple(problems(run)))
     yield header(summary, hide)
@@ -80,7 +80,7 @@ async def events(request: Request) -> Response:
     run = opened(request)
     last = request.headers.get("last-event-id") or request.query_params.get("after", "0")
     after = int(last) if last.isdecimal() else 0
-    address = partial(frame_of(request).address, "run", run.run.id, "call")
+    address = partial(address_in(request, run), "call")
     stream = _stream(run.run.directory, after, address)
     return StreamingResponse(stream, media_type="text/event-stream")
 

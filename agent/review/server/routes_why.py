@@ -1,6 +1,6 @@
 """Why a line is there, and which lines a call wrote."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -10,11 +10,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.past_runs.blame import Blame, TracedFile
-from agent.review.pages.report import hiding
-from agent.review.pages.why import CallStory, WrittenLines, call_page, why_line
-from agent.review.server.opened_run import OpenedRun
-from agent.review.server.request import answer, fragment, frame_of, opened
-from agent.review.server.routes_diff import entry_of
+from agent.review.pages.findings import PartAddress
+from agent.review.pages.why import call_page, why_line
+from agent.review.server.request import (
+    address_in,
+    answer,
+    entry_of,
+    fragment,
+    opened,
+    part_address,
+)
+from agent.risk.credentials import hiding
 from agent.untrusted_text import path_text, visible
 from sandbox.git.line_authors import UNKNOWN, AuthoredLine
 
@@ -31,11 +37,11 @@ def routes() -> list[Route]:
 def why(request: Request) -> Response:
     """A piece that is put below the line."""
     run = opened(request)
-    entry = entry_of(request, run)
+    entry = entry_of(run, request.path_params["number"])
     sign = _SIDES.get(request.path_params["side"])
     if sign is None:
         raise HTTPException(404)
-    address = partial(frame_of(request).address, "run", run.run.id, "call")
+    address = partial(address_in(request, run), "call")
     say = partial(why_line, hide=hiding(run.run.summary.findings), call_address=address)
     found = run.blame
     if isinstance(found, str):
@@ -54,24 +60,20 @@ def why(request: Request) -> Response:
         return fragment(say(f"{words} No call was seen to write it{tail}.".strip(), ()))
     span = found.spans[step]
     verb = "wrote" if sign == "+" else "removed"
+    who = f"One of the calls {span.first} to {span.last}"
     if span.first == span.last:
-        words = f"{words} Call {span.first} {verb} it.".strip()
-    else:
-        words = f"{words} One of the calls {span.first} to {span.last} {verb} it.".strip()
+        who = f"Call {span.first}"
+    words = f"{words} {who} {verb} it.".strip()
     if span.backgrounds:
         listed = ", ".join(map(str, span.backgrounds))
         words += f" So may what runs in the background since call {listed}."
-    return fragment(say(words, _stories(run, range(span.last, span.first - 1, -1))))
+    numbers = range(span.last, span.first - 1, -1)
+    return fragment(say(words, [run.stories[it] for it in numbers if it in run.stories]))
 
 
 def _line(traced: TracedFile, sign: str, number: int) -> AuthoredLine | None:
     lines = (line for hunk in traced.hunks or () for line in hunk.lines)
     return next((line for line in lines if (line.sign, line.number) == (sign, number)), None)
-
-
-def _stories(run: OpenedRun, numbers: Sequence[int]) -> list[CallStory]:
-    known = run.stories
-    return [known[number] for number in numbers if number in known]
 
 
 def call(request: Request) -> Response:
@@ -81,18 +83,11 @@ def call(request: Request) -> Response:
     story = run.stories.get(number)
     if story is None:
         raise HTTPException(404, f"The run has no call {number}.")
-    diff = frame_of(request).address("run", run.run.id, "diff")
     note, written = "", []
     if isinstance(run.blame, str):
         note = run.blame
     else:
-        parts = {entry.diff.path: entry.number for entry in run.by_number.values()}
-
-        def part(traced: TracedFile, line: int) -> str:
-            at = f"-{line}" if line else ""
-            return f"{diff}#part-{parts.get(traced.change.path, 0)}{at}"
-
-        written = [*_written(run.blame, number, part)]
+        written = [*_written(run.blame, number, part_address(request, run))]
         shared = [span for span in run.blame.spans if span.first < span.last]
         if any(span.first <= number <= span.last for span in shared):
             note = "Several calls were looked at together: one of them wrote these."
@@ -100,16 +95,15 @@ def call(request: Request) -> Response:
     return answer(request, run, "timeline", call_page(story, written, note, hide=hide))
 
 
-def _written(
-    found: Blame, number: int, part: Callable[[TracedFile, int], str]
-) -> Iterator[WrittenLines]:
+def _written(found: Blame, number: int, part: PartAddress) -> Iterator[tuple[str, str]]:
+    """What a call wrote, as words and the address that shows it."""
     mine = {
         step
         for step, span in enumerate(found.spans)
         if span.first <= number <= span.last or number in span.backgrounds
     }
     for traced in found.files:
-        path = path_text(traced.change.path)
+        path = traced.change.path
         added = [
             line.number
             for hunk in traced.hunks or ()
@@ -117,9 +111,10 @@ def _written(
             if line.sign == "+" and line.step in mine
         ]
         for first, last in _ranges(added):
-            yield WrittenLines(path=path, address=part(traced, first), first=first, last=last)
+            lines = f"line {first}" if first == last else f"lines {first}\u2013{last}"
+            yield f"{path_text(path)}, {lines}", part(path, first)
         if not added and traced.last in mine:
-            yield WrittenLines(path=path, address=part(traced, 0), first=0, last=0)
+            yield path_text(path), part(path, None)
 
 
 def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 from agent.record import outcome as outcomes
 from agent.record.outcome import Finished
-from agent.review.decide.listing import DecidedParts, RunFilter, RunListing
+from agent.review.decide.listing import RunFilter, RunListing
 from agent.review.decide.run_rows import RunRow
+from agent.review.decide.store import DecidedParts
 from agent.review.pages.findings import badge
 from agent.review.pages.frame import ServedFrame
 from agent.review.pages.markup import Markup, joined, tag
@@ -108,13 +109,11 @@ def _row(row: RunRow, parts: DecidedParts, address: str) -> Markup:
     name = one_line(row.name, _NAME_CHARACTERS) or "(nothing was asked)"
     verified = {True: badge("verified", "good"), False: badge("not verified", "bad"), None: ""}
     worst = row.worst_finding
-    said = []
-    if parts.accepted:
-        said.append(tag("span", f"{parts.accepted} accepted", class_="plus"))
-    if parts.rejected:
-        said.append(tag("span", f"{parts.rejected} rejected", class_="minus"))
-    if parts.comments:
-        said.append(tag("span", f"{parts.comments} comments", class_="soft"))
+    said = (
+        (parts.accepted, "accepted", "plus"),
+        (parts.rejected, "rejected", "minus"),
+        (parts.comments, "comments", "soft"),
+    )
     return joined(
         tag(
             "tr",
@@ -129,7 +128,14 @@ def _row(row: RunRow, parts: DecidedParts, address: str) -> Markup:
             tag("td", "" if row.patch_bytes is None else _size(row.patch_bytes), class_="n"),
             tag("td", "" if row.usd is None else f"{row.usd:.2f}", class_="n"),
             tag("td", f"{row.seconds:.0f} s" if row.seconds else "", class_="n"),
-            tag("td", *(joined(one, " ") for one in said)),
+            tag(
+                "td",
+                *(
+                    joined(tag("span", f"{count} {words}", class_=kind), " ")
+                    for count, words, kind in said
+                    if count
+                ),
+            ),
         ),
         "\n",
     )

@@ -10,7 +10,13 @@ import pytest
 
 from agent.errors import RecordError, UsageError
 from agent.review.decide.marks import WHOLE, Verdict
-from agent.review.decide.store import COMMENT_CHARACTERS, NAME, MarkedMeanwhile, MarkedPatch
+from agent.review.decide.store import (
+    COMMENT_CHARACTERS,
+    NAME,
+    DecidedParts,
+    MarkedMeanwhile,
+    MarkedPatch,
+)
 from agent.review.decide.store import MarkStore as Store
 
 OF = MarkedPatch(run="r", patch="p")
@@ -79,7 +85,7 @@ def test_no_mark_and_no_comment_of_many_at_once_is_lost(store: Store, other: Sto
     marks = store.marks(OF)
     assert (len(marks.verdicts), len(marks.comments), marks.revision) == (80, 80, 160)
     assert len({comment.revision for comment in marks.comments}) == 80
-    assert store.decided() == {"r": {"p": (80, 0, 80)}}
+    assert store.decided() == {OF: DecidedParts(accepted=80, rejected=0, comments=80)}
 
 
 def test_a_file_that_another_one_writes_to_for_the_first_time_is_waited_for(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from agent.review.pages.diff import ColourSpan
-from agent.review.pages.patch_view import FileView, HunkView, LineKind, LineView
+from agent.review.pages.patch_view import FileEntry, FileView, HunkView, LineKind, LineView
 from agent.review.server import colouring as module
 from agent.review.server.colouring import Colouring
+from sandbox.patch.selection import FileDiff
 from sandbox.patch.values import Change, ChangeKind
 from waiting import WAIT_S
 
@@ -31,7 +32,9 @@ def view(path: str, *lines: LineView) -> FileView:
     hunk = HunkView(
         number=1, old_start=4, old_count=1, new_start=4, new_count=1, title="", lines=lines
     )
-    return FileView(change=change, path=path, old_path="", hunks=(hunk,), is_binary=False)
+    diff = FileDiff(path=path.encode(), old_path=None, head=(), hunks=(), raw=b"")
+    entry = FileEntry(number=1, diff=diff, change=change, findings=())
+    return FileView(entry=entry, hunks=(hunk,))
 
 
 REMOVED = LineView(kind=LineKind.REMOVED, old=4, new=None, text="    return 1")
