@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from acp.agent.connection import AgentSideConnection
 from acp.client.connection import ClientSideConnection
 from acp.helpers import text_block
 from acp.schema import (
@@ -25,7 +24,7 @@ from acp.schema import (
 
 from agent.lifecycle.job import Job, OnProgress
 from agent.preparation.prepare import RunOptions
-from agent.servers.acp.agent import AcpAgent
+from agent.servers.acp.serving import serve_client
 from agent.servers.acp.settings import ServerSettings
 from agent.servers.acp.transport import LINE_LIMIT_BYTES, ClientTransport
 from fakes.box import TmpBox
@@ -165,16 +164,7 @@ class Desk:
     async def open(self) -> AsyncIterator[ClientSideConnection]:
         """Inside, the editor is connected; at the end it leaves, and the server with it."""
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT_BYTES)
-        transport = ClientTransport(reader, writer)
-        agent = AcpAgent(self.settings(), transport)
-        served = AgentSideConnection(
-            agent,  # type: ignore[arg-type]
-            transport,
-            listening=False,
-            use_unstable_protocol=True,
-        )
-        listening = asyncio.create_task(served.listen())
+        serving = asyncio.create_task(serve_on(ours, self.settings()))
         client_reader, client_writer = await asyncio.open_connection(
             sock=theirs, limit=LINE_LIMIT_BYTES
         )
@@ -189,9 +179,7 @@ class Desk:
         finally:
             client_writer.close()  # first: the client answers what it was asked as it closes
             await client.close()
-            await listening
-            await agent.leave()
-            await served.close()
+            await serving
 
     async def begun(self, client: ClientSideConnection) -> str:
         """Agree on the protocol, and begin a session; gives its id."""
@@ -242,6 +230,12 @@ class Desk:
     def events(self, run: Path) -> list[dict[str, Any]]:
         """The lines of a record."""
         return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+async def serve_on(ours: socket.socket, settings: ServerSettings) -> None:
+    """Serve the client at the other end of a socket pair until it leaves."""
+    with ours:
+        await serve_client(settings, ClientTransport(ours.fileno(), ours.fileno()), [])
 
 
 async def ask(client: ClientSideConnection, session_id: str, text: str) -> str:

@@ -233,7 +233,7 @@ class ServedClient(FrameClient):
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
             self._failure = error
         finally:
-            for descriptor in (*self._ends, self.transport._woken, self.transport._wake):
+            for descriptor in self._ends:
                 os.close(descriptor)
 
     def signal(self, name: str) -> None:

@@ -68,12 +68,8 @@ class Outbox:
         if self._gone:
             return
         try:
-            if self._transport.send_at_once(_notification(session_id, update)):
-                return
-            future = self._begun(self._transport.flush())
-            if future is not None:
-                future.result()
-        except (OSError, concurrent.futures.CancelledError):
+            self._transport.tell(_notification(session_id, update))
+        except OSError:
             self.leave()
 
     def post(self, session_id: str, update: Update) -> None:
@@ -102,6 +98,7 @@ class Outbox:
             waiting = list(self._waiting)
         for future in waiting:
             future.cancel()
+        self._transport.hurry()
 
     def _begun(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T] | None:
         with self._gate:

@@ -14,11 +14,11 @@ from types import FrameType
 import anyio
 from mcp.server.mcpserver import MCPServer
 
-from agent.servers.acp.streams import taken
 from agent.servers.mcp.sandboxes import Sandboxes
 from agent.servers.mcp.server import build
 from agent.servers.mcp.settings import McpSettings
 from agent.servers.mcp.stdio import StdioTransport, Streams
+from agent.servers.stdio import taken
 
 END_OF_INPUT = "its client, which left"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -33,7 +33,7 @@ def serve_stdio(settings: McpSettings) -> str | None:
     logging.basicConfig(level=logging.ERROR, format="moonpool: %(name)s: %(message)s")
     heard: list[str] = []
     with taken() as pipes:
-        transport = StdioTransport(pipes.reading, pipes.writing)
+        transport = StdioTransport(*pipes)
         with _signals(heard, transport.end_input):
             anyio.run(serve, settings, transport, heard)
     return heard[0] if heard else None

@@ -7,11 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from acp.agent.connection import AgentSideConnection
 
-from agent.servers.acp.agent import AcpAgent
-from agent.servers.acp.transport import LINE_LIMIT_BYTES, ClientTransport
-from editors.desk import Desk
+from agent.servers.acp.transport import LINE_LIMIT_BYTES
+from editors.desk import Desk, serve_on
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -49,16 +47,7 @@ def at_the_wire(desk: Desk, body: Callable[[Wire], Awaitable[None]]) -> None:
 
     async def main() -> None:
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_LIMIT_BYTES)
-        transport = ClientTransport(reader, writer)
-        agent = AcpAgent(desk.settings(), transport)
-        served = AgentSideConnection(
-            agent,  # type: ignore[arg-type]
-            transport,
-            listening=False,
-            use_unstable_protocol=True,
-        )
-        listening = asyncio.create_task(served.listen())
+        serving = asyncio.create_task(serve_on(ours, desk.settings()))
         wire = Wire(*await asyncio.open_connection(sock=theirs, limit=LINE_LIMIT_BYTES))
         try:
             await body(wire)
@@ -66,9 +55,7 @@ def at_the_wire(desk: Desk, body: Callable[[Wire], Awaitable[None]]) -> None:
             assert (await wire.answer())["result"]["protocolVersion"] == 1
         finally:
             wire.writer.close()
-            await listening
-            await agent.leave()
-            await served.close()
+            await serving
 
     asyncio.run(main())
     assert all(box.closed for box in desk.boxes)

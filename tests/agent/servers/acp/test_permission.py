@@ -152,7 +152,8 @@ def test_question_that_is_let_go_as_the_client_leaves_ends_the_run() -> None:
             raise await asyncio.get_running_loop().create_future()
 
     async def body() -> None:
-        outbox = Outbox(Silent(), None, asyncio.get_running_loop())  # type: ignore[arg-type]  # asks alone
+        pipes = SimpleNamespace(hurry=lambda: None)
+        outbox = Outbox(Silent(), pipes, asyncio.get_running_loop())  # type: ignore[arg-type]  # asks alone
         asker = EditorAsker(outbox, "s", ThreadInterrupts(), timeout_s=60)
         asker.bind(SimpleNamespace(clock=Stopwatch()), None)  # type: ignore[arg-type]  # its clock stops
         answer = asyncio.create_task(asyncio.to_thread(asker.may_apply, "x", ["x"]))
