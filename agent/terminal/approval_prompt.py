@@ -23,6 +23,8 @@ from policies.decision import (
 _LONGEST_ANSWER = 1 << 16
 """Bytes; a terminal gives a line at a time, and none that is longer."""
 _USUAL_WIDTH = 80
+_YES = frozenset({"y", "yes"})
+_DECLINED = Declined(reason="the person at the terminal declined it")
 _SHOWN_LINES = 14
 """Of a longer question in a chat the first so many; the rest on demand, and before any yes."""
 
@@ -34,10 +36,9 @@ def at_terminal(screen: Screen, interrupts: Interrupts) -> Approve:
         # What is approved is what is read, to the last character: the digest is taken of the call
         # that was shown, not copied from the question.
         shown = digest(call)
-        _print(screen, question(call, ask, width=screen.width or _USUAL_WIDTH))
-        if answer(screen, interrupts, "run this? [y/N] ") in {"y", "yes"}:
-            return Approved(digest=shown)
-        return Declined(reason="the person at the terminal declined it")
+        _print(screen, _question(screen, call, ask))
+        yes = answer(screen, interrupts, "run this? [y/N] ") in _YES
+        return Approved(digest=shown) if yes else _DECLINED
 
     return approve
 
@@ -49,14 +50,17 @@ class ChatAsker:
         self._screen = screen
         self._interrupts = interrupts
         self._always: set[str] = set()
-        self.clock: Stopwatch | None = None
+        self.clock = Stopwatch()
         """Stands still while a person thinks."""
 
     def __call__(self, call: Call, ask: Ask) -> Answered:
-        if self.clock is None:
-            return self._ask(call, ask)
         with self.clock.stopped():
             return self._ask(call, ask)
+
+    def agrees(self, prompt: str) -> bool:
+        """Whether a person says yes to a question of ours."""
+        with self.clock.stopped():
+            return answer(self._screen, self._interrupts, prompt) in _YES
 
     def _ask(self, call: Call, ask: Ask) -> Answered:
         # As above: of the call itself, and of all of it.
@@ -64,7 +68,7 @@ class ChatAsker:
         if shown in self._always:
             self._say(f"  approved before, for this exact call ({shown[:12]})", "dim")
             return ApprovedBefore(digest=shown)
-        lines = self._question(call, ask)
+        lines = _question(self._screen, call, ask)
         whole = len(lines) <= _SHOWN_LINES
         _print(self._screen, lines if whole else lines[:_SHOWN_LINES])
         if not whole:
@@ -73,9 +77,8 @@ class ChatAsker:
             match answer(self._screen, self._interrupts, "run this? [y/N/a/s/?] "):
                 case "s" | "show":
                     whole = True
-                    _print(
-                        self._screen, question(call, ask, width=self._screen.width or _USUAL_WIDTH)
-                    )
+                    # By the width of now: a line that wraps would begin at the left edge.
+                    _print(self._screen, _question(self._screen, call, ask))
                     self._rule(ask, shown)
                 case "y" | "yes" | "a" | "always" if not whole:
                     self._say("  not before you have seen all of it: s shows it", "yellow")
@@ -88,10 +91,7 @@ class ChatAsker:
                     self._say("  y: this once · a: this exact call, for this chat", "dim")
                     self._say("  s: show all of it, and the rule · else: no", "dim")
                 case _:
-                    return Declined(reason="the person at the terminal declined it")
-
-    def _question(self, call: Call, ask: Ask) -> list[str]:
-        return question(call, ask, width=self._screen.width or _USUAL_WIDTH)
+                    return _DECLINED
 
     def _rule(self, ask: Ask, shown: str) -> None:
         for text in (f"rule    {ask.rule}", f"reason  {ask.reason}", f"sha256  {shown}"):
@@ -115,6 +115,10 @@ def answer(screen: Screen, interrupts: Interrupts, prompt: str) -> str:
     # Nor is the rest of what was pasted there a request.
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     return given.strip().lower()
+
+
+def _question(screen: Screen, call: Call, ask: Ask) -> list[str]:
+    return question(call, ask, width=screen.width or _USUAL_WIDTH)
 
 
 def _print(screen: Screen, lines: list[str]) -> None:

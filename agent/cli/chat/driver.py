@@ -7,9 +7,8 @@ import re
 from typing import assert_never
 
 from agent.chat.requests import Chat
+from agent.cli.chat.face import TerminalCommands, TerminalFace
 from agent.cli.chat.line_reader import InputCleared, InputEnded, InputLine, LineReader
-from agent.cli.chat.slash_commands import SlashCommands
-from agent.cli.chat.voice import ChatVoice
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
 from agent.record import outcome as outcomes
@@ -22,7 +21,6 @@ from agent.record.outcome import (
     RunLimit,
     SandboxFailed,
 )
-from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
@@ -37,24 +35,23 @@ class ChatDriver:
     """Leads a chat's conversation for a person; fits `agent.lifecycle.session.SessionDriver`."""
 
     reader: LineReader
-    voice: ChatVoice
+    face: TerminalFace
     display: Display
-    asker: ChatAsker | None
-    """None: nobody can be asked, so nothing is applied from here."""
 
     def __call__(self, session: RunSession) -> Conversation:
-        if self.asker is not None:
-            self.asker.clock = session.clock
-            self.voice.say(_GREETING)
+        asker = self.face.asker
+        if asker is not None:
+            asker.clock = session.clock
+            self.face.say(_GREETING)
         chat = Chat(session)
         while True:
             try:
                 if not self._step(chat):
                     return chat.last
             except SignalReceived as stop:
-                if session.interrupts.leaving or self.asker is None:
+                if session.interrupts.leaving or asker is None:
                     return Interrupted(signal=stop.name)
-                self.voice.say("stopped", "yellow")
+                self.face.say("stopped", "yellow")
             except SandboxError as error:
                 return SandboxFailed(message=str(error))
             if isinstance(chat.last, SandboxFailed):
@@ -72,7 +69,7 @@ class ChatDriver:
                 return False
             case InputCleared():
                 if line.complaint:
-                    self.voice.say(line.complaint, "yellow")
+                    self.face.say(line.complaint, "yellow")
             case InputLine():
                 with interrupts.request():
                     return self._do(chat, line.text)
@@ -93,15 +90,8 @@ class ChatDriver:
         name, argument = match[1], match[2] or ""
         if name in {"quit", "exit"} and not argument:
             return False
-        commands = SlashCommands(
-            chat=chat, voice=self.voice, display=self.display, asker=self.asker
-        )
-        if not commands.run(name, argument):
-            self.voice.say(
-                f"no command {one_line(text, 60)}: see /help. A request that begins with a slash "
-                "gets a word before it.",
-                "yellow",
-            )
+        commands = TerminalCommands(chat=chat, face=self.face, display=self.display)
+        commands.run(name, argument)
         return True
 
     def _ask(self, chat: Chat, text: str) -> None:
@@ -111,20 +101,20 @@ class ChatDriver:
             case Finished():
                 pass
             case Interrupted():
-                self.voice.say("stopped: what was done stays; /undo takes it back", "yellow")
+                self.face.say("stopped: what was done stays; /undo takes it back", "yellow")
             case LimitReached(limit=RunLimit.CONTEXT):
-                self.voice.say(f"the conversation is full: {one_line(ended.detail, 400)}", "yellow")
-                self.voice.say("to go on: /apply or /quit, then a new chat", "yellow")
+                self.face.say(f"the conversation is full: {one_line(ended.detail, 400)}", "yellow")
+                self.face.say("to go on: /apply or /quit, then a new chat", "yellow")
             case LimitReached():
-                self.voice.say(f"limit reached: {one_line(ended.detail, 400)}", "yellow")
-                self.voice.say(
+                self.face.say(f"limit reached: {one_line(ended.detail, 400)}", "yellow")
+                self.face.say(
                     "no request of this chat is served any more: /apply or /quit, then a new chat, "
                     "or a policy with a larger budget",
                     "yellow",
                 )
             case ModelFailed():
-                self.voice.quote(ended.message, "red")
-                self.voice.say("nothing is lost: ask again, or /quit", "yellow")
+                self.face.quote(ended.message, "red")
+                self.face.say("nothing is lost: ask again, or /quit", "yellow")
             case _:
-                self.voice.say(f"{outcomes.name(ended)}:", "red")
-                self.voice.quote(outcomes.detail(ended), "red")
+                self.face.say(f"{outcomes.name(ended)}:", "red")
+                self.face.quote(outcomes.detail(ended), "red")

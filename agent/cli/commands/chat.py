@@ -8,8 +8,7 @@ from agent.cli import options
 from agent.cli.arguments import Command, Given, text
 from agent.cli.chat import line_reader
 from agent.cli.chat.driver import ChatDriver
-from agent.cli.chat.slash_commands import HELP
-from agent.cli.chat.voice import ChatVoice
+from agent.cli.chat.face import COMMANDS, TerminalFace
 from agent.cli.controller import Frontend, RunController, may_ask
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
@@ -62,7 +61,7 @@ def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
         answers=True,
         approve=asker if asker is not None else nobody_to_ask,
         driver=ChatDriver(
-            reader=reader, voice=ChatVoice(screen=screen), display=display, asker=asker
+            reader=reader, face=TerminalFace(screen=screen, asker=asker), display=display
         ),
     )
 
@@ -82,7 +81,7 @@ def _reader(
         interrupts,
         history=home / line_reader.HISTORY,
         redact=redact,
-        commands=tuple(HELP),
+        commands=tuple(f"/{name}" for name in COMMANDS),
         prompt="> ",
     )
 

@@ -8,12 +8,13 @@ import threading
 from collections.abc import Sequence
 
 from agent.chat.requests import Chat
+from agent.chat.slash_commands import SlashCommands
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
 from agent.record.events.conversation import CallEnded
 from agent.record.events.kinds import Recorded
 from agent.record.outcome import Conversation, Interrupted, SandboxFailed
-from agent.servers.acp.commands import EditorCommands, command_of
+from agent.servers.acp.commands import EditorFace, command_of, offered
 from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.turns import PromptTurn, TurnEnded, TurnFailed, told
 from agent.servers.acp.view import EditorView
@@ -82,7 +83,7 @@ class EditorDriver:
                     log = len(session.journal.log)
                     ended = self._do(chat, turn)
                     if _may_have_changed(session.journal.log[log:], ended):
-                        shown = self._commands(chat).offered(shown)
+                        shown = offered(self._commands(chat), self.view, shown)
             except SignalReceived as stop:
                 if session.interrupts.leaving:
                     return Interrupted(signal=stop.name)
@@ -106,8 +107,8 @@ class EditorDriver:
             self.view.say(f"\n\n*{ended.words}*\n")
         return ended
 
-    def _commands(self, chat: Chat) -> EditorCommands:
-        return EditorCommands(chat=chat, view=self.view, asker=self.asker)
+    def _commands(self, chat: Chat) -> SlashCommands:
+        return SlashCommands(chat=chat, face=EditorFace(view=self.view, asker=self.asker))
 
 
 def _may_have_changed(events: Sequence[Recorded], ended: TurnEnded | TurnFailed) -> bool:
