@@ -28,37 +28,23 @@ class HelpWanted(Exception):
     """The person asks what there is."""
 
 
-class Parameter(Generic[T_co]):
+class Parameter(NamedTuple, Generic[T_co]):
     """An option, or where it has no names an argument."""
 
-    def __init__(
-        self,
-        *names: str,
-        metavar: str = "",
-        help: str = "",  # noqa: A002 - what everybody calls it
-        default: T_co,
-        convert: Callable[[str], object] | None = None,
-        no: str = "",
-        many: bool = False,
-        required: bool = False,
-        notes: str = "",
-    ) -> None:
-        """Args:
-        metavar: what stands for the value in help; empty for a flag.
-        convert: makes a value of a word, raises ValueError with a message; None: a flag.
-        no: the name that turns a flag off.
-        many: may be given again (an option), or takes all that is left (an argument).
-        notes: what help adds in brackets.
-        """
-        self.names = names
-        self.metavar = metavar
-        self.help = help
-        self.default: T_co = default
-        self.convert = convert
-        self.no = no
-        self.many = many
-        self.required = required
-        self.notes = notes
+    default: T_co
+    names: tuple[str, ...] = ()
+    metavar: str = ""
+    """What stands for the value in help; empty for a flag."""
+    help: str = ""
+    convert: Callable[[str], object] | None = None
+    """Makes a value of a word, raises ValueError with a message; None: a flag."""
+    no: str = ""
+    """The name that turns a flag off."""
+    many: bool = False
+    """It may be given again (an option), or takes all that is left (an argument)."""
+    required: bool = False
+    notes: str = ""
+    """What help adds in brackets."""
 
     @property
     def shown(self) -> str:
@@ -115,17 +101,17 @@ def rest(metavar: str, help: str = "") -> Parameter[tuple[str, ...]]:  # noqa: A
 
 def flag(*names: str, help: str) -> Parameter[bool]:  # noqa: A002
     """Given, or not."""
-    return Parameter(*names, help=help, default=False)
+    return Parameter(names=names, help=help, default=False)
 
 
 def switch(name: str, no: str, *, help: str) -> Parameter[bool | None]:  # noqa: A002
     """On by one name and off by the other; None: neither is given."""
-    return Parameter(name, help=help, default=None, no=no)
+    return Parameter(names=(name,), help=help, default=None, no=no)
 
 
 def text(*names: str, metavar: str, help: str) -> Parameter[str | None]:  # noqa: A002
     """A word."""
-    return Parameter(*names, metavar=metavar, help=help, default=None, convert=str)
+    return Parameter(names=names, metavar=metavar, help=help, default=None, convert=str)
 
 
 def converted(
@@ -135,19 +121,19 @@ def converted(
     help: str,  # noqa: A002
 ) -> "Parameter[T | None]":
     """A word that is made into something else."""
-    return Parameter(*names, metavar=metavar, help=help, default=None, convert=convert)
+    return Parameter(names=names, metavar=metavar, help=help, default=None, convert=convert)
 
 
 def texts(*names: str, metavar: str, help: str) -> Parameter[tuple[str, ...]]:  # noqa: A002
     """A word each time the option is given."""
-    return Parameter(*names, metavar=metavar, help=help, default=(), convert=str, many=True)
+    return Parameter(names=names, metavar=metavar, help=help, default=(), convert=str, many=True)
 
 
 def path(*names: str, metavar: str, help: str) -> "Parameter[Path | None]":  # noqa: A002
     """The name of a file or directory."""
     from pathlib import Path
 
-    return Parameter(*names, metavar=metavar, help=help, default=None, convert=Path)
+    return Parameter(names=names, metavar=metavar, help=help, default=None, convert=Path)
 
 
 def path_or(default: str, *names: str, metavar: str, help: str) -> "Parameter[Path]":  # noqa: A002
@@ -155,7 +141,7 @@ def path_or(default: str, *names: str, metavar: str, help: str) -> "Parameter[Pa
     from pathlib import Path
 
     return Parameter(
-        *names,
+        names=names,
         metavar=metavar,
         help=help,
         default=Path(default),
@@ -178,7 +164,7 @@ def number(*names: str, metavar: str, help: str, default: int, least: int) -> Pa
 
     notes = f"default: {default}; at least {least}"
     return Parameter(
-        *names, metavar=metavar, help=help, default=default, convert=convert, notes=notes
+        names=names, metavar=metavar, help=help, default=default, convert=convert, notes=notes
     )
 
 
@@ -191,7 +177,7 @@ def choice(*names: str, words: tuple[Word, ...], help: str = "") -> Parameter[Wo
         return word
 
     return Parameter(
-        *names,
+        names=names,
         metavar=f"<{'|'.join(words)}>" if names else "|".join(words),
         help=help,
         default=words[0],
@@ -201,7 +187,9 @@ def choice(*names: str, words: tuple[Word, ...], help: str = "") -> Parameter[Wo
     )
 
 
-HELP: Parameter[bool] = Parameter("-h", "--help", help="Show this message and exit.", default=False)
+HELP: Parameter[bool] = Parameter(
+    names=("-h", "--help"), help="Show this message and exit.", default=False
+)
 
 
 def parse(command: Command, words: Sequence[str]) -> Given:

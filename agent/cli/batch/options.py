@@ -29,18 +29,16 @@ def _directory(word: str) -> Path:
     return Path(word)
 
 
-def _count(word: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,4}", word, re.ASCII) or int(word) < 1:
-        raise ValueError(f"{word!r} is not a whole number from 1 to 9999")
+def _count(word: str, most: int = 9999) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", word, re.ASCII) or not 1 <= int(word) <= most:
+        raise ValueError(f"{word!r} is not a whole number from 1 to {most}")
     return int(word)
 
 
 def _attempts(word: str) -> int:
     from agent.batch.tasks.form import ATTEMPTS_LIMIT
 
-    if _count(word) > ATTEMPTS_LIMIT:
-        raise ValueError(f"{word!r} is not a whole number from 1 to {ATTEMPTS_LIMIT}")
-    return int(word)
+    return _count(word, ATTEMPTS_LIMIT)
 
 
 def _dollars(word: str) -> float:
@@ -50,9 +48,7 @@ def _dollars(word: str) -> float:
 
 
 def _tokens(word: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,15}", word, re.ASCII) or int(word) < 1:
-        raise ValueError(f"{word!r} is not a number of tokens")
-    return int(word)
+    return _count(word, 10**15 - 1)
 
 
 def _seconds(word: str) -> float:
@@ -90,7 +86,7 @@ WORKERS_NOW = converted(
     _count, "-j", "--jobs", metavar="N", help="How many tasks run at once from now on."
 )
 ATTEMPTS: Parameter[int] = Parameter(
-    "--attempts",
+    names=("--attempts",),
     metavar="N",
     help="Independent attempts at each task that does not say how many; one is chosen.",
     default=1,

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Protocol
 
 from agent.batch.board import Board
 from agent.batch.engines.interface import AttemptEngine
@@ -13,72 +12,61 @@ from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import UsageError, extra_missing
 from agent.preparation import environment
 from agent.preparation import model as model_setup
+from policies.frozen import dataclass
 
 _LEAST_WAITING, _WAITING_SHARE = 2, 4
 """So many attempts wait on the cluster, so that no machine waits for this one to send the next."""
 
 
-class AttemptPlace(Protocol):
-    """Where runs are made."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunBatch:
+    """What an engine makes runs of."""
 
-    def usual_workers(self) -> tuple[int, str]:
-        """How many run at once where nobody says it, and why, for a person."""
-
-    def open(
-        self,
-        plan: BatchPlan,
-        *,
-        workers: int,
-        budget: SharedBudget,
-        board: Board,
-        interrupted: frozenset[str],
-    ) -> AttemptEngine:
-        """`interrupted`: ids of the runs that an ended process left, to be gone on with."""
+    plan: BatchPlan
+    workers: int
+    budget: SharedBudget
+    board: Board
+    interrupted: frozenset[str]
+    """Ids of the runs that an ended process left, to be gone on with."""
 
 
 class ThisMachine:
-    """An `AttemptPlace`."""
+    """Runs are made by the engine of this machine."""
 
     def usual_workers(self) -> tuple[int, str]:
+        """How many run at once where nobody says it, and why, for a person."""
         return usual_workers()
 
-    def open(
-        self,
-        plan: BatchPlan,
-        *,
-        workers: int,
-        budget: SharedBudget,
-        board: Board,
-        interrupted: frozenset[str],
-    ) -> AttemptEngine:
+    def open(self, batch: BegunBatch) -> AttemptEngine:
         from agent.batch.engines.local import LocalEngine
         from agent.batch.sandbox_pool import SandboxPool
         from agent.models.rate_limit import ModelRates
 
         environ = environment.environ()
-        secrets = model_setup.known_secrets(plan.configuration)
-        pool = SandboxPool(environ, jobs=workers)
+        configuration = batch.plan.configuration
+        secrets = model_setup.known_secrets(configuration)
+        pool = SandboxPool(environ, jobs=batch.workers)
         leftovers = LeftoverRemover(
             engine=pool.engine,
-            directory=plan.directory,
+            directory=batch.plan.directory,
             environ=environ,
             known_secrets=secrets,
         )
-        leftovers.sweep(keep=interrupted)
+        leftovers.sweep(keep=batch.interrupted)
         return LocalEngine(
             environ=environ,
             known_secrets=secrets,
             boxes=pool,
-            budget=budget,
+            budget=batch.budget,
             rates=ModelRates(),
-            board=board,
-            telemetry=model_setup.telemetry(plan.configuration),
-            sweep=lambda: leftovers.sweep(keep=interrupted),
+            board=batch.board,
+            telemetry=model_setup.telemetry(configuration),
+            sweep=lambda: leftovers.sweep(keep=batch.interrupted),
         )
 
 
 class RayMachines:
-    """An `AttemptPlace`: a Ray cluster, to which this process is connected."""
+    """A Ray cluster, to which this process is connected."""
 
     def __init__(self, address: str, *, attempts: int) -> None:
         """Raises UsageError: nothing answers there, or it can't be used."""
@@ -92,15 +80,7 @@ class RayMachines:
         words = f"room for {self._room} on the cluster's machines, {waiting} waiting there"
         return self._room + waiting, words
 
-    def open(
-        self,
-        plan: BatchPlan,
-        *,
-        workers: int,
-        budget: SharedBudget,
-        board: Board,
-        interrupted: frozenset[str],
-    ) -> AttemptEngine:
+    def open(self, batch: BegunBatch) -> AttemptEngine:
         from agent.batch.engines.cluster import ray_cluster
         from agent.batch.engines.cluster.engine import ClusterEngine, batch_name
         from agent.batch.engines.cluster.node import BatchPlace, NodeFunctions
@@ -112,24 +92,28 @@ class RayMachines:
                 known_secrets=model_setup.known_secrets,
                 telemetry=model_setup.telemetry,
             ),
-            name=batch_name(plan.directory),
-            configuration=plan.configuration,
+            name=batch_name(batch.plan.directory),
+            configuration=batch.plan.configuration,
         )
         cluster = ray_cluster.RayCluster()
-        begun = tuple(sorted(interrupted))
+        begun = tuple(sorted(batch.interrupted))
         held = cluster.holders(place, begun, alone=True) if begun else {}
-        there, used = used_by(spent for _, spent in held.values()), budget.spent
+        there, used = used_by(spent for _, spent in held.values()), batch.budget.spent
         used = BatchUsed(usd=used.usd + there.usd, tokens=used.tokens + there.tokens)
         return ClusterEngine(
             cluster=cluster,
-            desk=cluster.open_desk(budget.allowed, used),
+            desk=cluster.open_desk(batch.budget.allowed, used),
             store=cluster.store,
             place=place,
-            budget=budget,
-            board=board,
+            budget=batch.budget,
+            board=batch.board,
             held=held,
-            at_once=min(workers, self._room),
+            at_once=min(batch.workers, self._room),
         )
+
+
+AttemptPlace = ThisMachine | RayMachines
+"""Where runs are made."""
 
 
 def _prepare_environment() -> None:

@@ -19,7 +19,7 @@ VERIFY = text(
 )
 ROOT = path("--root", metavar="DIR", help="Sessions may be in this directory, or below, alone.")
 ASK_TIMEOUT: Parameter[float] = Parameter(
-    "--ask-timeout",
+    names=("--ask-timeout",),
     metavar="TIME",
     help="A question that has no answer for so long is a no.",
     default=300.0,

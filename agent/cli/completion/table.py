@@ -8,7 +8,7 @@ Owns what a completion may not import. Knows no shell.
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,23 +77,11 @@ def _renew(cache: Path) -> Table:
 
 
 def _read(kept: dict[str, Any]) -> Table:
-    return Table(
-        parameters={
-            words: tuple(
-                Known(_words(names), str(metavar), str(text), bool(many))
-                for names, metavar, text, many in each
-            )
-            for words, each in kept["parameters"].items()
-        },
-        models=_words(kept["models"]),
-        providers=_words(kept["providers"]),
-        images=_words(kept["images"]),
-        findings=_words(kept["findings"]),
-    )
-
-
-def _words(kept: Iterable[object]) -> tuple[str, ...]:
-    return tuple(map(str, kept))
+    parameters = {
+        words: tuple(Known(tuple(names), *others) for names, *others in each)
+        for words, each in kept["parameters"].items()
+    }
+    return Table(parameters, *(tuple(kept[name]) for name in Table._fields[1:]))
 
 
 def _states(seen: dict[str, object]) -> bool:

@@ -35,7 +35,7 @@ from agent.cli.batch.options import (
     WORKERS,
     Shard,
 )
-from agent.cli.batch.places import AttemptPlace, place_of
+from agent.cli.batch.places import AttemptPlace, BegunBatch, place_of
 from agent.cli.batch.preparation import prepared
 from agent.cli.batch.watchers import open_watcher
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
@@ -127,14 +127,15 @@ def _run(
         if budget.spent.seconds - worked_s > _WORKED_EVERY_S:
             keep_time()
 
+    interrupted = (one.run_id or "" for one in store.interrupted() if one.task_id in plan.tasks)
     machine = place.open(
-        plan,
-        workers=workers,
-        budget=budget,
-        board=board,
-        interrupted=frozenset(
-            one.run_id or "" for one in store.interrupted() if one.task_id in plan.tasks
-        ),
+        BegunBatch(
+            plan=plan,
+            workers=workers,
+            budget=budget,
+            board=board,
+            interrupted=frozenset(interrupted),
+        )
     )
     scheduler = Scheduler(
         plan=plan,
