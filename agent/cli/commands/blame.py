@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, optional_argument
@@ -21,7 +22,6 @@ PATH = optional_argument("PATH", "Only this file, or below this directory.")
 
 def blame(given: Given) -> int:
     path = given[PATH]
-
     run = past_run(given)
     found = blame_lines.blame(run, path=None if path is None else os.fsencode(path))
     if given[AS_JSON]:
@@ -93,10 +93,7 @@ def _name(found: Blame, step: int) -> str:
 
 def _blame_document(run: RecordedRun, found: Blame) -> dict[str, object]:
     def calls(step: int) -> object:
-        if step < 0:
-            return None
-        span = found.spans[step]
-        return {"first": span.first, "last": span.last, "backgrounds": list(span.backgrounds)}
+        return None if step < 0 else asdict(found.spans[step])
 
     files = [
         {

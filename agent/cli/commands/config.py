@@ -1,11 +1,11 @@
 """``moonpool config show``."""
 
-import json
 from collections.abc import Iterator, Mapping
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON
+from agent.cli.saying import print_json
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model
@@ -41,7 +41,7 @@ def show(given: Given) -> int:
             "file": None if configuration.file is None else str(configuration.file),
             "settings": {row.key: {"value": row.value, "source": row.source} for row in rows},
         }
-        print(json.dumps(data, indent=2))
+        print_json(data)
         return exit_codes.DONE
     print(one_line(str(path) if configuration.file else f"{path} (not there)"))
     screen = open_screen(environment.environ())

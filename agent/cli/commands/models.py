@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, optional_argument
@@ -73,14 +74,8 @@ def _tokens(count: int | None) -> str:
 
 
 def _as_data(provider: str, model: OfferedModel) -> dict[str, object]:
-    return {
-        "model": f"{provider}:{model.id}",
-        "name": model.name,
-        "context_tokens": model.context_tokens,
-        "output_tokens": model.output_tokens,
-        "capabilities": list(model.capabilities),
-        "lifecycle": model.lifecycle,
-    }
+    told = asdict(model)
+    return {"model": f"{provider}:{told.pop('id')}", **told}
 
 
 def _emit(event: StreamEvent) -> None:

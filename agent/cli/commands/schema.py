@@ -1,10 +1,10 @@
 """``moonpool schema``."""
 
-import json
 from typing import Literal
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, Parameter, choice
+from agent.cli.saying import print_json
 from agent.record.events import schema as event_schema
 from agent.record.summary import RunSummary
 
@@ -16,9 +16,9 @@ def schema(given: Given) -> int:
     if given[WHICH] == "tasks":
         from agent.batch.tasks.form import json_schema
 
-        print(json.dumps(json_schema(), indent=2))
+        print_json(json_schema())
     else:
-        print(json.dumps(event_schema.schema(RunSummary), indent=2))
+        print_json(event_schema.schema(RunSummary))
     return exit_codes.DONE
 
 

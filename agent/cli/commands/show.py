@@ -1,6 +1,5 @@
 """``moonpool show``: what a run did and what came of it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import assert_never
@@ -10,6 +9,7 @@ from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
 from agent.cli.options import RUN
 from agent.cli.past_run import OF_WORKSPACE, past_run
+from agent.cli.saying import print_json
 from agent.errors import UsageError
 from agent.preparation import environment
 from agent.record.decisions import Decision, decisions
@@ -35,7 +35,7 @@ def show(given: Given) -> int:
         raise Misuse("Invalid value: --json names the patch's file: --patch does not go with it")
     run = past_run(given)
     if given[AS_JSON]:
-        print(json.dumps(document_of(run), indent=2))
+        print_json(document_of(run))
         return exit_codes.DONE
     out = open_screen(environment.environ())
     if given[PATCH]:

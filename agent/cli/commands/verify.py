@@ -1,6 +1,7 @@
 """``moonpool verify``: whether a record is what the run wrote."""
 
 import json
+from dataclasses import asdict
 
 from agent import exit_codes
 from agent.cli import past_run
@@ -31,9 +32,7 @@ def verify(given: Given) -> int:
                 {
                     "run_id": run_id,
                     "holds": not broken,
-                    "checks": [
-                        {"name": row.name, "state": row.state, "detail": row.detail} for row in rows
-                    ],
+                    "checks": [asdict(row) for row in rows],
                 }
             )
         )

@@ -1,12 +1,12 @@
 """``moonpool policy check``."""
 
-import json
 import sys
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.commands.policy.image import about_image, unknown_image
 from agent.cli.options import CEILING
+from agent.cli.saying import print_json
 from agent.preparation.policy import permit
 from agent.record.events.kinds import served_in_words
 from agent.untrusted_text import visible
@@ -31,7 +31,7 @@ def check(given: Given) -> int:
     except PolicyError as unusable:
         found = unusable.all
     if given[ERRORS_AS_JSON]:
-        print(json.dumps({"file": file, "errors": [as_data(error) for error in found]}, indent=2))
+        print_json({"file": file, "errors": [as_data(error) for error in found]})
         return exit_codes.USAGE if found else exit_codes.DONE
     for error in found:
         print(visible(shown(error)), file=sys.stderr)

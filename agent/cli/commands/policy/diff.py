@@ -1,12 +1,11 @@
 """``moonpool policy diff``."""
 
-import json
 from collections.abc import Iterator
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.options import AS_JSON
-from agent.cli.saying import progress
+from agent.cli.saying import print_json, progress
 from agent.preparation import environment
 from agent.untrusted_text import one_line
 from images.build import ensure
@@ -41,7 +40,7 @@ def diff(given: Given) -> int:
         document: dict[str, object] = {"more": [_row(item) for item in more]}
         if both:
             document["less"] = [_row(item) for item in less]
-        print(json.dumps(document, indent=2))
+        print_json(document)
     else:
         _print(f"{other} allows that {one} does not", f"{other} allows nothing beyond {one}", more)
         if both:

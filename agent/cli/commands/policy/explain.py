@@ -1,12 +1,12 @@
 """``moonpool policy explain``."""
 
-import json
 import shlex
 import sys
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, choice, flag, rest
 from agent.cli.options import CEILING
+from agent.cli.saying import print_json
 from agent.preparation import environment
 from agent.preparation.policy import permit
 from agent.terminal.screen import Line, open_screen
@@ -39,7 +39,7 @@ def explain(given: Given) -> int:
     command = words[0] if len(words) == 1 else shlex.join(words)
     found = explained(policy, command) if tool == "bash" else explain_file(policy, tool, command)
     if given[AS_JSON]:
-        print(json.dumps(found.as_data(), indent=2))
+        print_json(found.as_data())
         return exit_codes.DONE
     if not sys.stdout.isatty():
         print(visible(str(found)))

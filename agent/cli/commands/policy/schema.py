@@ -1,15 +1,14 @@
 """``moonpool policy schema``."""
 
-import json
-
 from agent import exit_codes
 from agent.cli.arguments import Command, Given
+from agent.cli.saying import print_json
 from policies.file.schema import json_schema
 
 
 def schema(_given: Given) -> int:
     """Print the schema; gives the exit code."""
-    print(json.dumps(json_schema(), indent=2))
+    print_json(json_schema())
     return exit_codes.DONE
 
 

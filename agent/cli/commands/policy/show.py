@@ -1,12 +1,11 @@
 """``moonpool policy show``."""
 
-import json
 import sys
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
 from agent.cli.options import CEILING
-from agent.cli.saying import progress
+from agent.cli.saying import print_json, progress
 from agent.preparation import environment
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line, visible
@@ -77,7 +76,7 @@ def _resolved(policy: Policy, given: Given) -> int:
         },
     )
     if given[AS_JSON]:
-        print(json.dumps(resolved.as_json(figure), indent=2))
+        print_json(resolved.as_json(figure))
     else:
         text = resolved.as_text(figure, every_rule=given[RULES])
         print(visible(text.removesuffix("\n")))

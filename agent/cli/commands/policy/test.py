@@ -1,7 +1,6 @@
 """``moonpool policy test``: the examples of a policy, through the check and in containers."""
 
 import contextlib
-import json
 import tempfile
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag, path
 from agent.cli.commands.policy.kernel_examples import KernelExample, trials
 from agent.cli.options import AS_JSON, CEILING
-from agent.cli.saying import progress
+from agent.cli.saying import print_json, progress
 from agent.preparation import environment, workspace
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line
@@ -40,7 +39,7 @@ def test(given: Given) -> int:
     tried = _in_containers(policy, results, given[DIRECTORY]) if given[KERNEL] else []
     holds = all(trial.holds for trial in tried) and all(result.holds for result in results)
     if given[AS_JSON]:
-        print(json.dumps(_document(policy, results, tried, holds=holds), indent=2))
+        print_json(_document(policy, results, tried, holds=holds))
     else:
         _print_table(results, tried)
         broken = sum(not item.holds for item in (tried or results))
