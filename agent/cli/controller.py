@@ -94,65 +94,65 @@ def _watching(job: Job, *, json_lines: bool) -> Frontend:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunController:
-    """Leads one run; calling it gives the exit code."""
-
-    record: RunRecord
-    json_lines: bool
-    out: Path | None
-    ready: model_setup.PreparedModel
-
-    def __call__(
-        self,
-        job: Job,
-        open_box: OpenBox,
-        *,
-        notices: Sequence[str] = (),
-        front: Frontend | None = None,
-        past: "ResumeState | None" = None,
-        torn_bytes: int = 0,
-    ) -> int:
-        """Gives the exit code."""
-        front = front or _watching(job, json_lines=self.json_lines)
-        interrupts = front.interrupts
-        setup = RunSetup(
-            job=job,
-            model=self.ready.model,
-            open_box=open_box,
-            record=self.record,
-            show=front.show,
-            approve=front.approve,
-            interrupts=interrupts,
-            driver=front.driver,
-            past=past,
-            torn_bytes=torn_bytes,
-            facts=self.ready.facts,
-            reviewer=self.ready.reviewer,
-        )
-        going = observed(
-            setup,
-            telemetry=self.ready.telemetry,
-            notices=(*notices, *self.ready.notices),
-            unsent=_say,
-        )
-        with (
-            interrupts.installed(until_exit=True),
-            contextlib.closing(front),
-            going as run,
-            contextlib.suppress(SignalReceived),
-        ):
-            result = run.go()
-            front.close()
-            with interrupts.shielded():
-                _finish(self, run, result, self.record, answered=front.answers)
-                tidying.begin(job.environ)
-            return result.exit_code
-        return exit_codes.INTERRUPTED  # a third signal while the last words were written
+def conduct(
+    job: Job,
+    open_box: OpenBox,
+    *,
+    record: RunRecord,
+    ready: model_setup.PreparedModel,
+    json_lines: bool = False,
+    out: Path | None = None,
+    notices: Sequence[str] = (),
+    front: Frontend | None = None,
+    past: "ResumeState | None" = None,
+    torn_bytes: int = 0,
+) -> int:
+    """Lead one run; gives the exit code."""
+    front = front or _watching(job, json_lines=json_lines)
+    interrupts = front.interrupts
+    setup = RunSetup(
+        job=job,
+        model=ready.model,
+        open_box=open_box,
+        record=record,
+        show=front.show,
+        approve=front.approve,
+        interrupts=interrupts,
+        driver=front.driver,
+        past=past,
+        torn_bytes=torn_bytes,
+        facts=ready.facts,
+        reviewer=ready.reviewer,
+    )
+    going = observed(
+        setup,
+        telemetry=ready.telemetry,
+        notices=(*notices, *ready.notices),
+        unsent=_say,
+    )
+    with (
+        interrupts.installed(until_exit=True),
+        contextlib.closing(front),
+        going as run,
+        contextlib.suppress(SignalReceived),
+    ):
+        result = run.go()
+        front.close()
+        with interrupts.shielded():
+            _finish(record, run, result, json_lines=json_lines, out=out, answered=front.answers)
+            tidying.begin(job.environ)
+        return result.exit_code
+    return exit_codes.INTERRUPTED  # a third signal while the last words were written
 
 
 def _finish(
-    options: RunController, going: Run, result: RunResult, record: RunRecord, *, answered: bool
+    record: RunRecord,
+    going: Run,
+    result: RunResult,
+    *,
+    json_lines: bool,
+    out: Path | None,
+    answered: bool,
 ) -> None:
     """Write what is left to write, and show what came of it."""
     document = result.document.json_object()
@@ -160,13 +160,13 @@ def _finish(
         write_down(record, going, result)
     except RecordError as error:
         _say(str(error))
-    if options.out is not None:
-        _copy_out(options.out, result, record)
+    if out is not None:
+        _copy_out(out, result, record)
     apart = _outputs_differ()
     if apart:
         _tell_failure(result)
     try:
-        if options.json_lines:
+        if json_lines:
             print_line(record.redact(json.dumps({"event": "summary", **document})))
         else:
             screen = open_screen(environment.environ(), leavable=True)

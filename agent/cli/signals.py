@@ -4,8 +4,17 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType
+from typing import Protocol, TypeVar
+
+
+class Closeable(Protocol):
+    def close(self) -> object:
+        """Remove it."""
+
+
+Opened = TypeVar("Opened", bound=Closeable)
 
 
 class SignalGuard:
@@ -19,18 +28,17 @@ class SignalGuard:
         self._opening = False
         self._struck = False
 
-    @contextlib.contextmanager
-    def opening(self) -> Generator[None]:
+    def opened(self, make: Callable[[], Opened]) -> Opened:
+        """What this opens. A signal that waited strikes then, and it is closed."""
         self._opening = True
         try:
-            yield
+            made = make()
         finally:
             self._opening = False
-
-    def due(self) -> None:
-        """What waited strikes now."""
         if self._struck:
+            made.close()
             raise KeyboardInterrupt
+        return made
 
     @contextlib.contextmanager
     def installed(self) -> Generator[None]:

@@ -9,7 +9,7 @@ from agent.cli.arguments import Command, Given, text
 from agent.cli.chat import line_reader
 from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.face import COMMANDS, TerminalFace
-from agent.cli.controller import Frontend, RunController, may_ask
+from agent.cli.controller import Frontend, conduct, may_ask
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
@@ -35,10 +35,11 @@ def chat(given: Given) -> int:
             verify=given[VERIFY],
             may_ask=may_ask(json_lines=False, shown_on=sys.stdout),
         )
-        conduct = RunController(record=record, json_lines=False, out=None, ready=prepared.ready)
         return conduct(
             job,
             open_sandbox,
+            record=record,
+            ready=prepared.ready,
             notices=notices_of(prepared.root, prepared.policy),
             front=_front(job, prepared.home, record.redact),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent import exit_codes
 from agent.cli import decided, past_run
 from agent.cli.arguments import Command, Given, flag, optional_argument, text
-from agent.cli.controller import RunController, make_out, may_ask
+from agent.cli.controller import conduct, make_out, may_ask
 from agent.cli.options import (
     ACCEPT_RISK,
     BECAUSE,
@@ -184,13 +184,16 @@ def _go_on(
         "the workspace"
     )
     try:
-        conduct = RunController(
+        return conduct(
+            job,
+            lambda _job, _progress: box,
             record=record,
+            ready=ready,
             json_lines=given[EVENTS_AS_JSON],
             out=given[OUT],
-            ready=ready,
+            notices=[notice],
+            past=past,
         )
-        return conduct(job, lambda _job, _progress: box, notices=[notice], past=past)
     finally:
         record.close()
 
@@ -210,10 +213,8 @@ def _opened(
     """
     leaving = SignalGuard()
     with leaving.installed():
-        with leaving.opening():
-            box = opens(job, progress)
+        box = leaving.opened(lambda: opens(job, progress))
         try:
-            leaving.due()
             restore(box, forked, lines, steps)
         except BaseException:
             box.close()

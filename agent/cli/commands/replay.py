@@ -1,6 +1,5 @@
 """``moonpool replay``: the recorded calls again, in a new container."""
 
-import contextlib
 import json
 
 from agent import exit_codes
@@ -59,10 +58,7 @@ def _replayed(
         environ=environment.environ(),
     )
     leaving = SignalGuard()
-    with leaving.installed(), contextlib.ExitStack() as stack:
-        with leaving.opening():
-            box = stack.enter_context(open_sandbox(job, progress))
-        leaving.due()
+    with leaving.installed(), leaving.opened(lambda: open_sandbox(job, progress)) as box:
         progress(f"sealed container {box.id[:12]} ready")
         result = Replay(
             recording=recorded,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from agent.cli import past_run
 from agent.cli.arguments import Command, Given, flag
-from agent.cli.controller import RunController, may_ask
+from agent.cli.controller import conduct, may_ask
 from agent.cli.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
 from agent.cli.past_run import OF_WORKSPACE
 from agent.config.values import Configuration
@@ -75,12 +75,12 @@ def _resumed(taken: HeldRun, configuration: Configuration, given: Given) -> int:
         why = f": {reason}" if reason else ""
         ended = CutShort(detail=f"the process that ran it ended, and it was only exported{why}")
         past = replace(past, ended=ended)
-    conduct = RunController(
-        record=taken.record, json_lines=given[EVENTS_AS_JSON], out=None, ready=ready
-    )
     return conduct(
         taken.job,
         lambda _job, _progress: box,
+        record=taken.record,
+        ready=ready,
+        json_lines=given[EVENTS_AS_JSON],
         notices=notices,
         past=past,
         torn_bytes=taken.torn_bytes,

@@ -4,7 +4,7 @@ from functools import partial
 
 from agent.cli import options
 from agent.cli.arguments import Command, Given, argument, text
-from agent.cli.controller import RunController, make_out, may_ask
+from agent.cli.controller import conduct, make_out, may_ask
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation.prepare import notices_of, prepare, setup_hint
@@ -36,11 +36,16 @@ def run(given: Given) -> int:
             verify=given[VERIFY],
             may_ask=may_ask(json_lines=json_lines),
         )
-        conduct = RunController(record=record, json_lines=json_lines, out=out, ready=prepared.ready)
         chosen = given[options.POLICY] or prepared.configuration.policy
         hint = () if chosen else setup_hint(prepared.root)
         return conduct(
-            job, open_sandbox, notices=[*notices_of(prepared.root, prepared.policy), *hint]
+            job,
+            open_sandbox,
+            record=record,
+            ready=prepared.ready,
+            json_lines=json_lines,
+            out=out,
+            notices=[*notices_of(prepared.root, prepared.policy), *hint],
         )
 
 

@@ -1,6 +1,7 @@
 """Who wrote a patch, whether its record is what the run wrote, and whether it comes out again."""
 
 import hashlib
+import io
 import json
 import re
 import signal
@@ -328,17 +329,25 @@ def test_an_interrupted_replay_leaves_no_container(
 
 
 def test_an_interrupt_while_the_container_is_made_waits_until_it_is_known() -> None:
-    leaving = SignalGuard()
-    with leaving.installed():
-        with leaving.opening():
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            leaving.due()
+    box, leaving = io.BytesIO(), SignalGuard()
+
+    def made() -> io.BytesIO:
+        signal.raise_signal(signal.SIGINT)
+        return box
+
+    with leaving.installed(), pytest.raises(KeyboardInterrupt):
+        leaving.opened(made)
+    assert box.closed
 
 
 def test_a_second_interrupt_does_not_wait() -> None:
-    leaving = SignalGuard()
-    with leaving.installed(), leaving.opening():
+    box, leaving = io.BytesIO(), SignalGuard()
+
+    def made() -> io.BytesIO:
         signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return box
+
+    with leaving.installed(), pytest.raises(KeyboardInterrupt):
+        leaving.opened(made)
+    assert not box.closed, "it was never there"
