@@ -33,7 +33,9 @@ _QUIET = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off",
     "PIP_ROOT_USER_ACTION": "ignore", "npm_config_update_notifier": "false",
     "npm_config_fund": "false", "npm_config_audit": "false", "UV_LINK_MODE": "copy",
+    "PIP_COMPILE": "0", "UV_COMPILE_BYTECODE": "0",
 }  # fmt: skip
+"""Bytecode is made at the end (`images.setup.inside.runner`)."""
 _ONLINE = {"NPM_CONFIG_OFFLINE": "false", "CARGO_NET_OFFLINE": "false"}
 """In place of what a policy says of the agent's time, spelled as the bundled ones spell it: of two
 spellings npm takes the last."""

@@ -238,6 +238,31 @@ def test_its_commands_wait_for_no_disk_and_all_they_wrote_is_kept(setups: Setups
     assert _run(layer.image, "wc -c < /opt/venv/f").strip() == "9999999"
 
 
+def test_python_starts_from_bytecode_whoever_installed_and_what_can_t_be_compiled_stops_nothing(
+    setups: Setups,
+) -> None:
+    places = ("/opt/venv", "/workspace/.venv", "/home/agent/.local")
+    packages = "lib/python3.11/site-packages"
+    made = [
+        f"mkdir -p {top}/{packages}/new && cd {top}/{packages}/new && echo 'A = 1' > good.py && "
+        f"echo 'def' > bad.py"
+        for top in places
+    ]
+    layer = setups(
+        "python3 -m venv --without-pip /opt/venv", *made,
+        "rm /opt/venv/bin/python3.11 && cp /bin/false /opt/venv/bin/python3.11",
+        "python3 -m venv --without-pip /home/agent/own",
+        f"echo 'A = 1' > /home/agent/own/{packages}/alone.py",
+    )  # fmt: skip
+    find = "find /opt /workspace /home/agent -path '*new/__pycache__*' -o -name 'alone.*.pyc'"
+    found = _run(layer.image, f"{find} | grep pyc$ | sort").split()
+    assert found == [
+        "/home/agent/.local/lib/python3.11/site-packages/new/__pycache__/good.cpython-311.pyc",
+        "/home/agent/own/lib/python3.11/site-packages/__pycache__/alone.cpython-311.pyc",
+        "/workspace/.venv/lib/python3.11/site-packages/new/__pycache__/good.cpython-311.pyc",
+    ]
+
+
 def test_a_place_of_ours_is_not_filled_beforehand(setups: Setups) -> None:
     said = setups.refused("mkdir -p /opt/moonpool/sandbox", as_root=True)
     assert "/opt/moonpool, which is Moonpool's own: not kept" in said

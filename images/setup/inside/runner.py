@@ -33,6 +33,8 @@ _LITTER = (  # each a pattern; these folders are the container's
     "/var/lib/apt/lists/*", "~root/.cache", "{home}/.cache/pip", "{home}/.cache/uv",
     "{home}/.npm/_logs",
 )  # fmt: skip
+_ENVIRONMENTS = ("/*", "/*/*", "/*/.*", "/*/*/envs/*", "{home}/*", "{home}/.*")
+"""What has a Python's packages, in ``lib/pythonX.Y``."""
 
 
 def _say(line: str) -> None:
@@ -147,7 +149,30 @@ def _written(since_ns: int) -> int:
     return total
 
 
+def _compile(home: str, since: float, variables: dict[str, str]) -> None:
+    """Bytecode of what was installed, by all processors at once.
+
+    pip is told to leave it out (it uses one), and uv does so on its own. The agent may not write
+    most of these folders, so each of its Pythons would compile everything again.
+    """
+    for pattern in _ENVIRONMENTS:
+        for packages in glob.glob(pattern.format(home=home) + "/lib/python3*/*-packages"):
+            version = os.path.dirname(packages)
+            name = os.path.basename(version)
+            own = os.path.join(os.path.dirname(os.path.dirname(version)), "bin", name)
+            with contextlib.suppress(OSError):
+                if os.stat(packages).st_mtime < since:
+                    continue
+                subprocess.run(
+                    [own if os.path.exists(own) else name, "-I", "-m", "compileall", "-qq", "-j0",
+                     packages],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    env=variables, cwd="/", check=False,
+                )  # fmt: skip
+
+
 def main() -> int:
+    begun = time.time()
     said = json.loads(sys.stdin.buffer.readline())
     scratch, home = said["scratch"], os.environ.get("HOME") or "/tmp"
     bundle = _trusted_bundle(scratch, said["authorities"])
@@ -177,6 +202,8 @@ def main() -> int:
             _say("## ended with " + str(done.returncode))
             result = FIRST_FAILURE + min(number, 99)
             break
+    else:
+        _compile(home, begun - 1, variables)
     # What clients leave behind takes space in the layer, and serves nobody.
     for pattern in _LITTER:
         for path in glob.glob(os.path.expanduser(pattern.format(home=home))):
