@@ -41,7 +41,8 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
     def key(finding: Finding) -> tuple[object, ...]:
         worst = tuple(-number for number in risk[finding.path])
-        return (*_rank(finding), worst, finding.path, finding.line or 0, finding.id, finding.reason)
+        rank = -int(finding.refuses), -int(finding.severity)
+        return (*rank, worst, finding.path, finding.line or 0, finding.id, finding.reason)
 
     return tuple(sorted(rows, key=key))
 
@@ -64,10 +65,6 @@ def findings_by_path(findings: Iterable[Finding]) -> dict[bytes, list[Finding]]:
     for finding in findings:
         found.setdefault(finding.path, []).append(finding)
     return found
-
-
-def _rank(finding: Finding) -> tuple[int, int]:
-    return -int(finding.refuses), -int(finding.severity)
 
 
 NOTE, WARNING, DANGER = Severity.NOTE, Severity.WARNING, Severity.DANGER

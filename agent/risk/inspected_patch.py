@@ -155,7 +155,6 @@ def _place(path: bytes, target: bytes) -> bytes | None:
 
 CONTENT_LIMIT_BYTES = 64 << 20
 """Added lines of all files together; the files after that are not looked into."""
-_TYPE = 0o170000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +187,7 @@ def take_apart(patch: Patch, policy: Policy) -> InspectedPatch:
     left = CONTENT_LIMIT_BYTES
     for change in patch.changes:
         part = _next(parts)
-        if parts_of(change) > 1:
+        if change.sections > 1:
             part = _next(parts)
         elif len(part.numbers) != (change.added_lines or 0):
             raise HunksUnreadable(f"the hunks of {change.path!r} do not fit its line count")
@@ -258,12 +257,6 @@ def _mostly_shown(head: bytes) -> bool:
         text = "".join(char if char < "\x7f" else "\0" for char in head.decode("latin-1"))
     shown = sum(char >= " " or char in "\t\r\n" for char in text)
     return bool(text) and shown > 0.9 * len(text)
-
-
-def parts_of(change: Change) -> int:
-    """git prints a change of type (a file that is a link now) as one deleted and one created."""
-    both = change.old_mode and change.new_mode
-    return 2 if both and (change.old_mode ^ change.new_mode) & _TYPE else 1
 
 
 def _next(parts: Iterator[PatchSection]) -> PatchSection:

@@ -6,7 +6,6 @@ by our own code, and only the private store is git's.
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,7 +17,7 @@ from sandbox.apply.directory import check_link
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
-from sandbox.apply.target import InTheWayError, Target, opened
+from sandbox.apply.target import InTheWayError, Target, work_on
 from sandbox.errors import PatchError
 from sandbox.git import alternates, linked_tree
 from sandbox.git.alternates import NotLent
@@ -61,32 +60,21 @@ def branch_patch(
         PatchError: no repository that can be read, the name is taken, the patch does not fit
             HEAD. Nothing a branch leads to has changed then.
     """
-    try:
-        with (
-            opened(target) as directory,
-            _git_of(directory, target) as (git, own),
-            _lenders(git, target) as lenders,
-            tempfile.TemporaryDirectory(
-                prefix="moonpool-apply-", ignore_cleanup_errors=True
-            ) as scratch,
-        ):
-            repo_refs.refuse_name(git, branch)
-            parent = repo_refs.head(git, own)
-            report, made = _committed(
-                patch,
-                Objects(git, lenders),
-                parent,
-                Path(scratch),
-                message=message,
-                baseline=baseline,
-            )
-            if not check:
-                for object_id, file in made.items():
-                    _write(git, object_id, file)
-                repo_refs.make_branch(git, branch, report.commit)
-            return report
-    except OSError as problem:
-        raise PatchError(f"the branch can't be made: {problem}") from problem
+    with (
+        work_on(target, "the branch can't be made: {}") as (directory, scratch),
+        _git_of(directory, target) as (git, own),
+        _lenders(git, target) as lenders,
+    ):
+        repo_refs.refuse_name(git, branch)
+        parent = repo_refs.head(git, own)
+        report, made = _committed(
+            patch, Objects(git, lenders), parent, scratch, message=message, baseline=baseline
+        )
+        if not check:
+            for object_id, file in made.items():
+                _write(git, object_id, file)
+            repo_refs.make_branch(git, branch, report.commit)
+        return report
 
 
 @contextmanager
@@ -94,12 +82,8 @@ def _git_of(directory: Target, shown: Path) -> Iterator[tuple[Target, Target]]:
     """The repository's directory, and the one that holds HEAD."""
     linked = linked_tree.find(shown)
     if linked is not None:
-        handles = [os.open(path, _DIRECTORY) for path in (linked.common, linked.own)]
-        try:
-            yield Target(handles[0]), Target(handles[1])
-        finally:
-            for handle in handles:
-                os.close(handle)
+        with _held(linked.common) as git, _held(linked.own) as own:
+            yield git, own
         return
     try:
         with directory.parent(b".git/HEAD") as (handle, _):
@@ -114,6 +98,16 @@ def _git_of(directory: Target, shown: Path) -> Iterator[tuple[Target, Target]]:
 
 
 @contextmanager
+def _held(path: bytes | str) -> Iterator[Target]:
+    """A directory, open."""
+    handle = os.open(path, _DIRECTORY)
+    try:
+        yield Target(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
 def _lenders(git: Target, shown: Path) -> Iterator[list[Objects]]:
     """The repositories that this one borrows from, as far as they may be read."""
     top = os.path.realpath(shown)
@@ -122,12 +116,7 @@ def _lenders(git: Target, shown: Path) -> Iterator[list[Objects]]:
             stores = alternates.stores(_alternates(git), root=top, owner=os.stat(top).st_uid)
         except NotLent:
             stores = ()
-        found = []
-        for store in stores:
-            handle = os.open(os.path.dirname(store), _DIRECTORY)
-            handles.callback(os.close, handle)
-            found.append(Objects(Target(handle)))
-        yield found
+        yield [Objects(handles.enter_context(_held(os.path.dirname(it)))) for it in stores]
 
 
 def _alternates(git: Target) -> bytes:

@@ -3,14 +3,12 @@
 For a person who looks at it: nothing is decided here, and nothing is written to the directory.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from policies.frozen import dataclass
-from sandbox.apply.target import PresentFile, opened
-from sandbox.errors import PatchError
+from sandbox.apply.target import PresentFile, work_on
 from sandbox.git.apply import apply_to_entries
 from sandbox.git.line_authors import differences
 from sandbox.git.manifest import SYMLINK, ManifestEntry
@@ -58,32 +56,22 @@ def conflict_regions(patch: bytes, target: Path, baseline: Baseline) -> tuple[Co
     Raises:
         PatchError: the directory or the old files can't be read.
     """
-    try:
-        with (
-            opened(target) as directory,
-            tempfile.TemporaryDirectory(
-                prefix="moonpool-conflicts-", ignore_cleanup_errors=True
-            ) as scratch,
-        ):
-            store = PackedStore(Path(scratch) / "store")
-            base = baseline.lent(store)
-            file = Path(scratch) / "patch.diff"
-            file.write_bytes(patch)
-            theirs = apply_to_entries(
-                store, base, file, index=Path(scratch) / "index", timeout_s=_GIT_S
-            )
-            ours: dict[bytes, ManifestEntry] = {}
-            for path, entry in base.items():
-                if refusal(path) is None and theirs.get(path) not in {None, entry}:
-                    seen = directory.look(path, store)
-                    if isinstance(seen, PresentFile):
-                        ours[path] = seen.entry
-            found = chain.from_iterable(
-                _of_file(store, path, (base[path], ours[path], theirs[path])) for path in ours
-            )
-            return tuple(region for region, _ in zip(found, range(_REGIONS), strict=False))
-    except OSError as problem:
-        raise PatchError(f"the conflicts can't be looked at: {problem}") from problem
+    with work_on(target, "the conflicts can't be looked at: {}") as (directory, scratch):
+        store = PackedStore(scratch / "store")
+        base = baseline.lent(store)
+        file = scratch / "patch.diff"
+        file.write_bytes(patch)
+        theirs = apply_to_entries(store, base, file, index=scratch / "index", timeout_s=_GIT_S)
+        ours: dict[bytes, ManifestEntry] = {}
+        for path, entry in base.items():
+            if refusal(path) is None and theirs.get(path) not in {None, entry}:
+                seen = directory.look(path, store)
+                if isinstance(seen, PresentFile):
+                    ours[path] = seen.entry
+        found = chain.from_iterable(
+            _of_file(store, path, (base[path], ours[path], theirs[path])) for path in ours
+        )
+        return tuple(islice(found, _REGIONS))
 
 
 def _of_file(

@@ -6,7 +6,6 @@ or attributes is not read. Works the same on a git checkout and on a plain direc
 """
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sandbox.apply.target import (
     PresentFile,
     Seen,
     Target,
-    opened,
+    work_on,
 )
 from sandbox.errors import PatchError
 from sandbox.git.apply import AppliedAlready
@@ -45,16 +44,8 @@ def apply_patch(
     at which hunk), a path or link that leads out of the directory, a target that is no directory, a
     failure in writing. Nothing is changed then.
     """
-    try:
-        with (
-            opened(target) as directory,
-            tempfile.TemporaryDirectory(
-                prefix="moonpool-apply-", ignore_cleanup_errors=True
-            ) as scratch,
-        ):
-            return _apply(patch, directory, Path(scratch), baseline, check=check)
-    except OSError as problem:
-        raise PatchError(f"applying failed: {problem}. Nothing was changed.") from problem
+    with work_on(target, "applying failed: {}. Nothing was changed.") as (directory, scratch):
+        return _apply(patch, directory, scratch, baseline, check=check)
 
 
 def _apply(

@@ -21,7 +21,6 @@ from sandbox.patch.values import Change
 
 _GIT_S = 600
 _RENAMES_S = 60
-_SHOWN = 5
 
 
 def changed_by(
@@ -111,15 +110,7 @@ def _merged(
         theirs={**dict.fromkeys(baseline.entries), **theirs},
         timeout_s=_GIT_S,
     )
-    if merged.conflicts:
-        shown = "; ".join(merged.conflicts[:_SHOWN])
-        rest = len(merged.conflicts) - _SHOWN
-        more = f"; and {rest} more" if rest > 0 else ""
-        raise DoesNotApply(
-            f"the patch can't be merged: {shown}{more}. Nothing was changed.",
-            conflicts=merged.conflicts,
-        )
-    return {**ours, **merged.results}
+    return {**ours, **merged}
 
 
 def changes_between(

@@ -149,11 +149,8 @@ class _Replacing:
         with self._target.parent(path) as (directory, name):
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             os.rmdir(name, dir_fd=directory)
-        self._undo.append(partial(self._make_again, path, stat.S_IMODE(status.st_mode)))
-
-    def _make_again(self, path: bytes, mode: int) -> None:
-        with self._target.parent(path) as (directory, name):
-            os.mkdir(name, mode, dir_fd=directory)
+        make_again = partial(os.mkdir, mode=stat.S_IMODE(status.st_mode))
+        self._undo.append(partial(self._at, path, make_again))
 
     def _place(self, path: bytes, staged: bytes) -> None:
         end = path.find(b"/")
@@ -162,7 +159,7 @@ class _Replacing:
             end = path.find(b"/", end + 1)
         with self._target.parent(path) as (directory, name):
             _move_in(self._staging.directory, staged, directory, name)
-        self._undo.append(partial(self._take_away, path))
+        self._undo.append(partial(self._at, path, os.unlink))
 
     def _make_folder(self, path: bytes) -> None:
         if path in self._there:
@@ -172,13 +169,13 @@ class _Replacing:
             self._undo.append(partial(self._take_away_folder, path))
         self._there.add(path)
 
-    def _take_away(self, path: bytes) -> None:
-        with self._target.parent(path) as (directory, name):
-            os.unlink(name, dir_fd=directory)
-
     def _take_away_folder(self, path: bytes) -> None:
-        with self._target.parent(path) as (directory, name), suppress(OSError):
-            os.rmdir(name, dir_fd=directory)
+        with suppress(OSError):
+            self._at(path, os.rmdir)
+
+    def _at(self, path: bytes, do: Callable[..., None]) -> None:
+        with self._target.parent(path) as (directory, name):
+            do(name, dir_fd=directory)
 
     def _put_back(self, problem: BaseException) -> None:
         lost = 0
@@ -200,8 +197,7 @@ class _Replacing:
             above = path.rpartition(b"/")[0]
             with suppress(OSError):
                 while above:
-                    with self._target.parent(above) as (directory, name):
-                        os.rmdir(name, dir_fd=directory)
+                    self._at(above, os.rmdir)
                     above = above.rpartition(b"/")[0]
 
 

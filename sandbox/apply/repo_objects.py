@@ -145,8 +145,7 @@ class Objects:
         with self._git.file(path) as file:
             if file is None:
                 return None
-            inflate = zlib.decompressobj()
-            data = _inflated(inflate, _pieces(file, 0), limit + 64)
+            data = _inflated(file, 0, limit + 64)
         self._work.spend(len(data))
         header, _, content = data.partition(b"\0")
         kind, _, size = header.partition(b" ")
@@ -224,7 +223,7 @@ def _unpacked(
             raise PatchError(f"an object of the target's repository has more than {limit} bytes.")
         work.spend(size)
         if kind in _KINDS:
-            data = _inflated(zlib.decompressobj(), _pieces(pack, at), size)
+            data = _inflated(pack, at, size)
             for delta in reversed(deltas):
                 data = _patched(data, delta, limit, work)
             return _KINDS[kind], data
@@ -236,7 +235,7 @@ def _unpacked(
             at += 20
         else:
             break
-        deltas.append(_inflated(zlib.decompressobj(), _pieces(pack, at), size))
+        deltas.append(_inflated(pack, at, size))
         held += size
         if next_offset is None or next_offset <= 0 or held > limit:
             break
@@ -267,17 +266,15 @@ def _back_offset(pack: int, at: int) -> tuple[int, int]:
     return back, at + used
 
 
-def _pieces(file: int, at: int) -> Iterator[bytes]:
-    while piece := os.pread(file, _PIECE_BYTES, at):
-        at += len(piece)
-        yield piece
-
-
-def _inflated(inflate: "zlib._Decompress", pieces: Iterator[bytes], limit: int) -> bytes:
-    """All of one zlib stream, which must not be longer than the limit."""
+def _inflated(file: int, at: int, limit: int) -> bytes:
+    """All of the zlib stream at a place of a file, which must not be longer than the limit."""
+    inflate = zlib.decompressobj()
     found = bytearray()
     while not inflate.eof:
-        data = inflate.unconsumed_tail or next(pieces, b"")
+        data = inflate.unconsumed_tail
+        if not data:
+            data = os.pread(file, _PIECE_BYTES, at)
+            at += len(data)
         piece = inflate.decompress(data, limit + 1 - len(found))
         found += piece
         if len(found) > limit or (not data and not piece):

@@ -7,6 +7,7 @@ never gone through. Knows no patch.
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +142,25 @@ def opened(path: Path) -> Iterator[Target]:
         yield Target(root)
     finally:
         os.close(root)
+
+
+@contextmanager
+def work_on(path: Path, failing: str) -> Iterator[tuple[Target, Path]]:
+    """The directory to apply to, and an empty one of our own that is gone after.
+
+    Args:
+        failing: what a `PatchError` says in place of an `OSError` inside; ``{}`` stands for that.
+    """
+    try:
+        with (
+            opened(path) as target,
+            tempfile.TemporaryDirectory(
+                prefix="moonpool-apply-", ignore_cleanup_errors=True
+            ) as scratch,
+        ):
+            yield target, Path(scratch)
+    except OSError as problem:
+        raise PatchError(failing.format(problem)) from problem
 
 
 class InTheWayError(NotADirectoryError):

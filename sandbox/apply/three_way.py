@@ -9,19 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from policies.frozen import dataclass
+from sandbox.git.apply import DoesNotApply, plain
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.run import GitRefused, run_git
 from sandbox.git.store import Store
 from sandbox.patch.make import LINES_LIMIT_BYTES, same_file
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
-    results: Mapping[bytes, ManifestEntry | None]
-    """Each path as it should be; None: nothing there."""
-    conflicts: tuple[str, ...]
-    """A line for each path where both sides changed the same; its result is what stands."""
+_SHOWN = 5
 
 
 def merge(
@@ -31,21 +25,28 @@ def merge(
     ours: Mapping[bytes, ManifestEntry | None],
     theirs: Mapping[bytes, ManifestEntry | None],
     timeout_s: float,
-) -> Merged:
+) -> dict[bytes, ManifestEntry | None]:
     """Bring the change from `base` to `theirs` into `ours`; the store holds all three sides.
 
-    A path that is missing in a mapping is one where nothing is. Raises `PatchError`.
+    A path that is missing in a mapping is one where nothing is. Gives each path as it should be;
+    None: nothing there. Raises `DoesNotApply` where both sides changed the same.
     """
     results: dict[bytes, ManifestEntry | None] = {}
     conflicts: list[str] = []
     with tempfile.TemporaryDirectory(prefix="merge-", dir=store.directory) as scratch:
         for path in sorted({*base, *theirs}):
             sides = base.get(path), ours.get(path), theirs.get(path)
-            entry, conflict = _merged(store, sides, Path(scratch), timeout_s)
-            results[path] = entry
+            results[path], conflict = _merged(store, sides, Path(scratch), timeout_s)
             if conflict:
-                conflicts.append(f"{_shown(path)}: {conflict}")
-    return Merged(results=results, conflicts=tuple(conflicts))
+                conflicts.append(f"{plain(os.fsdecode(path))}: {conflict}")
+    if conflicts:
+        shown = "; ".join(conflicts[:_SHOWN])
+        more = f"; and {len(conflicts) - _SHOWN} more" if len(conflicts) > _SHOWN else ""
+        raise DoesNotApply(
+            f"the patch can't be merged: {shown}{more}. Nothing was changed.",
+            conflicts=tuple(conflicts),
+        )
+    return results
 
 
 _Sides = tuple[ManifestEntry | None, ManifestEntry | None, ManifestEntry | None]
@@ -106,7 +107,3 @@ def _merged_lines(
     except GitRefused:
         # Its status is the number of conflicts, or 255 for what is no text.
         return None
-
-
-def _shown(path: bytes) -> str:
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in os.fsdecode(path))

@@ -163,10 +163,10 @@ def _conflicts(complaint: bytes) -> tuple[str, ...]:
         elif line.startswith("error: "):
             found.setdefault("", line.removeprefix("error: "))
     return tuple(
-        _plain(f"{name}: {problem}" if name else problem) for name, problem in found.items()
+        plain(f"{name}: {problem}" if name else problem) for name, problem in found.items()
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Fit for a terminal: names and complaints may hold what moves its cursor."""
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)[:300]

@@ -82,16 +82,13 @@ def file_diffs(data: bytes, changes: Sequence[Change]) -> tuple[FileDiff, ...]:
     found = []
     at = 0
     for change in sorted(changes, key=lambda change: change.path):
-        # git prints a change of type (a file that is a link now) as one deleted and one created.
-        both = change.old_mode and change.new_mode
-        count = 2 if both and (change.old_mode ^ change.new_mode) & 0o170000 else 1
-        parts = sections[at : at + count]
-        at += count
-        if len(parts) != count:
+        parts = sections[at : at + change.sections]
+        at += change.sections
+        if len(parts) != change.sections:
             raise PatchError("the patch has fewer files than are known of it")
         if change.path not in touched_paths(b"".join(_taken_apart(parts[0])[0])):
             raise PatchError("the patch has other files than are known of it")
-        head, hunks = _taken_apart(parts[0]) if count == 1 else ((), ())
+        head, hunks = _taken_apart(parts[0]) if len(parts) == 1 else ((), ())
         raw = b"".join(b"".join(part) for part in parts)
         found.append(
             FileDiff(path=change.path, old_path=change.old_path, head=head, hunks=hunks, raw=raw)

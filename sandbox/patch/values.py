@@ -97,6 +97,13 @@ class Change:
     """Object id, hex; 40 zeros where there was nothing."""
     new_blob: str
 
+    @property
+    def sections(self) -> int:
+        """How many ``diff --git`` parts it takes: git prints a change of type (a file that is a
+        link now) as one deleted and one created."""
+        both = self.old_mode and self.new_mode
+        return 2 if both and stat.S_IFMT(self.old_mode) != stat.S_IFMT(self.new_mode) else 1
+
 
 class LeftOutKind(StrEnum):
     """What keeps something out of a patch."""

@@ -8,7 +8,7 @@ in events of its own kinds. Refuses to know what follows from an opinion
 (`agent.review.opinion.conclusion`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from time import monotonic
@@ -41,7 +41,7 @@ from agent.record.journal import Journal
 from agent.record.outcome import Conversation
 from agent.record.summary import DeliveredPatch
 from agent.review.opinion.form import GIVE_OPINION, TOOL, OpinionArguments, placed
-from agent.review.opinion.material import ReviewCase, ReviewMaterial, material
+from agent.review.opinion.material import ReviewMaterial, material
 from agent.review.opinion.recorder import ReviewRecorder
 from agent.risk.opinion import NoOpinion, Opinion, SecondOpinion
 from agent.tools import registry
@@ -52,6 +52,7 @@ from policies.decision import nobody_to_ask
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.errors import SandboxError
+from sandbox.patch.values import Change
 
 TOOLS = ("read_file", "list_dir", "search_files")
 """What a reviewer may use, as far as the policy lets these be used at all."""
@@ -109,12 +110,6 @@ def asked(
     Raises:
         SignalReceived: it was broken off.
     """
-    case = ReviewCase(
-        task=task or "\n\n".join(journal.state.conversation.orders),
-        last_words=outcomes.detail(ended),
-        delivery=delivery,
-        verification=journal.state.verification or NotAsked(),
-    )
     limits = replace(policy.limits, output_bytes=min(policy.limits.output_bytes, _OUTPUT_BYTES))
     own = tuple(name for name in TOOLS if name in policy.tools)
     policy = replace(policy, tools=own, server_tools=(), limits=limits)
@@ -122,11 +117,17 @@ def asked(
     priced = budget.is_priced and beside.is_priced
     cause = ""
     try:
-        said = material(case, own)
+        said = material(
+            delivery,
+            task=task or "\n\n".join(journal.state.conversation.orders),
+            last_words=outcomes.detail(ended),
+            verification=journal.state.verification or NotAsked(),
+            tools=own,
+        )
         journal.quietly(
             ReviewStarted(
                 model=reviewer.model.name,
-                patch_sha256=case.delivery.sha256,
+                patch_sha256=delivery.sha256,
                 shown_bytes=len(said.question.encode("utf-8", "replace")),
                 unshown=said.unshown,
             )
@@ -135,7 +136,7 @@ def asked(
             fresh = box.fresh()
         with closing(fresh):
             with interrupts.immediate():
-                fresh.apply(case.delivery.patch)
+                fresh.apply(delivery.patch)
             asking = _Review(
                 fresh,
                 said,
@@ -145,7 +146,7 @@ def asked(
                 interrupts=interrupts,
                 recorder=ReviewRecorder(journal, priced=priced),
             )
-            return asking.opinion(case)
+            return asking.opinion(delivery.patch.changes)
     except _NoOpinion as none:
         reason = str(none)
     except ModelError as error:
@@ -212,7 +213,7 @@ class _Review:
         self._counted = 0
         self._misfits = 0
 
-    def opinion(self, case: ReviewCase) -> Opinion:
+    def opinion(self, changes: Sequence[Change]) -> Opinion:
         """Raises: _NoOpinion, ModelError, SandboxError, BudgetReached, TimeUp, SignalReceived."""
         begun = monotonic()
         self._form.begin()
@@ -223,7 +224,7 @@ class _Review:
             model=self._reviewer.model.name,
             verdict=given.verdict,
             reason=given.reason,
-            concerns=tuple(placed(given.concerns, case.delivery.patch.changes, self._box)),
+            concerns=tuple(placed(given.concerns, changes, self._box)),
             missed=tuple(given.missed),
             unshown=self._said.unshown,
             seconds=round(monotonic() - begun, 3),

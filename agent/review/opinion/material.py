@@ -9,12 +9,11 @@ import io
 from collections.abc import Iterator, Sequence
 from secrets import token_hex
 
-from agent import verification
 from agent.record.summary import DeliveredPatch
 from agent.review.opinion.form import GIVE_OPINION
 from agent.risk.credentials import SecretMask
 from agent.untrusted_text import decode, one_line, path_text, visible
-from agent.verification import Verification
+from agent.verification import Verification, in_words
 from policies.frozen import dataclass
 from sandbox.patch.selection import FileDiff, file_diffs
 from sandbox.patch.values import Change
@@ -62,19 +61,8 @@ what you would sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewCase:
-    """What the opinion is to be about."""
-
-    task: str
-    last_words: str
-    """The agent's."""
-    delivery: DeliveredPatch
-    verification: Verification
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewMaterial:
-    """A case, put in words."""
+    """What the opinion is to be about, put in words."""
 
     mark: str
     system: str
@@ -87,16 +75,27 @@ class ReviewMaterial:
         return _wrapped(self.mark, name, text)
 
 
-def material(case: ReviewCase, tools: Sequence[str]) -> ReviewMaterial:
-    """The case in words, for a reviewer that has these tools."""
+def material(
+    delivery: DeliveredPatch,
+    *,
+    task: str,
+    last_words: str,
+    verification: Verification,
+    tools: Sequence[str],
+) -> ReviewMaterial:
+    """A patch in words, for a reviewer that has these tools.
+
+    Args:
+        last_words: the agent's.
+    """
     mark = token_hex(12)
-    diff, unshown = _diff(case.delivery)
+    diff, unshown = _diff(delivery)
     pieces = [
-        ("the task that the agent was given", _cut(case.task, _TASK_CHARACTERS)),
-        ("what the agent said last", _cut(case.last_words, _WORDS_CHARACTERS)),
-        ("what the operator's check of the patch came to", _checked(case.verification)),
-        ("findings of the export gate", "\n".join(_findings(case.delivery)) or "none"),
-        ("files of the patch", "\n".join(_files(case.delivery.changes()))),
+        ("the task that the agent was given", _cut(task, _TASK_CHARACTERS)),
+        ("what the agent said last", _cut(last_words, _WORDS_CHARACTERS)),
+        ("what the operator's check of the patch came to", _checked(verification)),
+        ("findings of the export gate", "\n".join(_findings(delivery)) or "none"),
+        ("files of the patch", "\n".join(_files(delivery.changes()))),
         ("the patch", diff),
     ]
     said = [_wrapped(mark, name, text) for name, text in pieces]
@@ -119,7 +118,7 @@ def _cut(text: str, most: int) -> str:
 
 def _checked(result: Verification) -> str:
     output = getattr(result, "output", "")
-    words = verification.in_words(result)
+    words = in_words(result)
     return f"{words}\n{_cut(output, _OUTPUT_CHARACTERS)}" if output else words
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from agent import verification
 from agent.record.decisions import Decision
 from agent.record.summary import RunSummary
-from agent.review.pages.findings import badge, finding_rows
+from agent.review.pages.findings import badge, finding_rows, verified_badge
 from agent.review.pages.markup import Markup, joined, tag
 from agent.risk.finding import Finding
 from agent.untrusted_text import one_line, path_text, visible
-from agent.verification import Failed, NotAsked, NotRun, Verification, Verified
+from agent.verification import NotAsked, Verification, Verified
 from sandbox.apply.conflicts import ConflictRegion
 from sandbox.patch.values import Change
 
@@ -123,9 +123,8 @@ def _decided(decision: Decision) -> Iterator[str]:
         what = one_line(decision.hunks, 500) if decision.hunks else "the whole patch"
         yield f"{what} put in {one_line(decision.place)}"
     if decision.verified is not None:
-        kind = "good" if decision.verified else "bad"
         yield " "
-        yield badge("verified" if decision.verified else "not verified", kind)
+        yield verified_badge(decision.verified)
     if decision.accepted_risks:
         yield f" let pass: {', '.join(map(one_line, decision.accepted_risks))}"
     if decision.reason:
@@ -160,22 +159,14 @@ def refused_words(findings: Sequence[Finding]) -> Markup:
 
 def check_words(result: Verification) -> Markup:
     output = getattr(result, "output", "")
-    good = isinstance(result, Verified)
-    kind = "good" if good else "bad"
+    is_asked = not isinstance(result, NotAsked)
+    said = visible(verification.reason(result)) if is_asked else "the run has no check"
     return joined(
-        tag("p", badge("verified" if good else "not verified", kind), " ", _said(result)),
+        tag("p", verified_badge(isinstance(result, Verified)), " ", said),
         tag("details", tag("summary", "output"), tag("pre", visible(output), class_="words"))
         if output
         else "",
     )
-
-
-def _said(result: Verification) -> str:
-    match result:
-        case NotAsked():
-            return "the run has no check"
-        case Verified() | Failed() | NotRun():
-            return visible(verification.reason(result))
 
 
 def conflict_words(message: str, *, merges: bool, regions: Iterable[ConflictRegion]) -> Markup:

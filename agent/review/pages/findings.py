@@ -7,7 +7,7 @@ nothing in it acts.
 from collections.abc import Callable, Iterable, Iterator
 from typing import assert_never
 
-from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.markup import Markup, joined, linked, tag
 from agent.risk.finding import Finding, Severity
 from agent.risk.opinion import (
     Concern,
@@ -37,6 +37,10 @@ PartAddress = Callable[[bytes, int | None], str]
 
 def badge(text: str, kind: str = "") -> Markup:
     return tag("span", text, class_=f"badge {kind}".rstrip())
+
+
+def verified_badge(verified: bool) -> Markup:  # noqa: FBT001 - it is what is said
+    return badge("verified", "good") if verified else badge("not verified", "bad")
 
 
 def finding_rows(findings: Iterable[Finding]) -> list[Markup]:
@@ -108,8 +112,7 @@ def _concern(concern: Concern, hide: Hide, part_address: PartAddress) -> Markup:
         return text
     line = f":{concern.line}" if concern.line is not None else ""
     where = f"{path_text(concern.path)}{line}"
-    address = part_address(concern.path, concern.line)
-    place = tag("a", where, href=address) if address else joined(where)
+    place = linked(where, part_address(concern.path, concern.line))
     return joined(tag("span", place, class_="mono"), " ", text)
 
 

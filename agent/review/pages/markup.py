@@ -57,6 +57,11 @@ def joined(*content: str) -> Markup:
     return Markup("".join(map(escaped, content)))
 
 
+def linked(content: str, address: str) -> Markup:
+    """A link, or the content alone where there is no address."""
+    return tag("a", content, href=address) if address else joined(content)
+
+
 def escaped(text: str) -> str:
     """The text as it may stand between tags, and in an attribute in quotes."""
     return text if isinstance(text, Markup) else text.translate(_ESCAPES)

@@ -14,8 +14,14 @@ from agent.record.events.kinds import served_in_words
 from agent.record.outcome import ExportRefused, Finished
 from agent.record.summary import RUNNING, RunSummary
 from agent.review.pages.diff import line_counts, path_words
-from agent.review.pages.findings import badge, finding_rows, opinion_badge, opinion_card
-from agent.review.pages.markup import Markup, joined, rendered, tag
+from agent.review.pages.findings import (
+    badge,
+    finding_rows,
+    opinion_badge,
+    opinion_card,
+    verified_badge,
+)
+from agent.review.pages.markup import Markup, joined, linked, rendered, tag
 from agent.risk.finding import findings_by_path, risk_by_path
 from agent.untrusted_text import one_line, path_text, visible
 from agent.verification import NotAsked, Verified
@@ -90,10 +96,7 @@ def header(summary: RunSummary, hide: Callable[[str], str]) -> Markup:
     elif not refused:
         badges.append(badge("patch proved" if summary.changes else "nothing changed", "good"))
     if not isinstance(summary.verification, NotAsked):
-        verified = isinstance(summary.verification, Verified)
-        badges.append(
-            badge("verified" if verified else "not verified", "good" if verified else "bad")
-        )
+        badges.append(verified_badge(isinstance(summary.verification, Verified)))
     badges += opinion_badge(summary.opinion)
     # How a run finished, the agent said in its last words.
     told = summary.detail and not refused and not good
@@ -138,10 +141,9 @@ def _risks(content: Overview) -> Iterator[Markup]:
         worst = rows[0]
         kind = "danger" if worst.refuses else worst.severity.name.lower()
         name = path_text(path) or "the patch as a whole"
-        address = content.part_address(path, worst.line)
         yield tag(
             "div",
-            tag("h3", tag("a", name, href=address) if address else name, class_="mono"),
+            tag("h3", linked(name, content.part_address(path, worst.line)), class_="mono"),
             tag("table", *finding_rows(rows)),
             class_=f"card risk {kind}",
         )
@@ -174,13 +176,12 @@ def _changes(content: Overview) -> Markup:
 
 
 def _change(change: Change, content: Overview) -> Markup:
-    address = content.part_address(change.path, None)
     name = joined(*path_words(change))
     old, new = change.old_mode, change.new_mode
     mode = f", mode {old:o} → {new:o}" if old and new and old != new else ""
     return tag(
         "tr",
-        tag("td", tag("a", name, href=address) if address else name, class_="mono"),
+        tag("td", linked(name, content.part_address(change.path, None)), class_="mono"),
         tag("td", f"{change.kind}{mode}"),
         tag("td", *line_counts(change), class_="n"),
     )
@@ -191,7 +192,7 @@ def _lists(content: Overview) -> Iterator[Markup]:
     if summary.kernel_refusals:
         yield tag("h2", "Refused by the kernel")
         rows = [
-            (joined(one_line(item.program)), _call(content, item.call))
+            (one_line(item.program), linked(f"call {item.call}", content.call_address(item.call)))
             for item in summary.kernel_refusals
         ]
         yield _list(rows, f"{len(rows)} programs", is_open=len(rows) <= _OPEN_ROWS)
@@ -204,12 +205,6 @@ def _lists(content: Overview) -> Iterator[Markup]:
             yield from _left(items)
 
 
-def _call(content: Overview, number: int) -> Markup:
-    address = content.call_address(number)
-    words = f"call {number}"
-    return tag("a", words, href=address) if address else joined(words)
-
-
 def _left(items: Sequence[LeftOut]) -> Iterator[Markup]:
     """What may matter is there to read; the rest is folded."""
     matters = [item for item in items if item.kind in _MATTERS]
@@ -220,11 +215,11 @@ def _left(items: Sequence[LeftOut]) -> Iterator[Markup]:
         yield _list([*map(_left_row, others)], f"{len(others)} paths, as the rules say")
 
 
-def _left_row(item: LeftOut) -> tuple[Markup, Markup]:
-    return joined(path_text(item.path)), joined(one_line(item.reason))
+def _left_row(item: LeftOut) -> tuple[str, str]:
+    return path_text(item.path), one_line(item.reason)
 
 
-def _list(rows: Sequence[tuple[Markup, Markup]], words: str, *, is_open: bool = False) -> Markup:
+def _list(rows: Sequence[tuple[str, str]], words: str, *, is_open: bool = False) -> Markup:
     shown = [
         tag("tr", tag("td", first, class_="mono"), tag("td", second))
         for first, second in rows[:_ROWS]

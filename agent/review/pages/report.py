@@ -17,7 +17,7 @@ from agent.review.pages.diff import file_card
 from agent.review.pages.markup import STYLE, Markup, document, lines, tag
 from agent.review.pages.overview import Overview, overview_parts
 from agent.review.pages.patch_view import FileEntry, entries, file_view, shortened_view
-from agent.review.pages.steps import ReportRow, StepRows, step_rows
+from agent.review.pages.steps import StepRows
 from agent.risk.credentials import hiding
 
 _POLICY = Markup(
@@ -73,7 +73,7 @@ def _parts(
         yield tag("h2", "The patch")
         yield from _files(files, len(data))
     yield tag("h2", "What happened")
-    yield tag("ol", *step_rows(_rows(log, content.hide)), class_="timeline")
+    yield tag("ol", *_rows(log, content.hide), class_="timeline")
     yield tag(
         "footer",
         "Made by Moonpool on this machine; nothing in this page is loaded from anywhere else. "
@@ -112,7 +112,7 @@ def last_words(log: Iterable[Event]) -> str:
     return said
 
 
-def _rows(log: Sequence[Event], hide: Callable[[str], str]) -> Iterator[ReportRow]:
+def _rows(log: Sequence[Event], hide: Callable[[str], str]) -> Iterator[Markup]:
     each = max(_RESULTS_CHARACTERS // max(len(log), 1) * 4, _LEAST_CHARACTERS)
     made = StepRows(hide, most=min(each, _RESULT_CHARACTERS))
     return (row for event in log for row in made.of(event))

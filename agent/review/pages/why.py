@@ -11,7 +11,7 @@ from dataclasses import replace
 from agent.models.interface import words_of
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event, call_in_words
-from agent.review.pages.markup import Markup, rendered, tag
+from agent.review.pages.markup import Markup, linked, rendered, tag
 from agent.review.pages.steps import shortened_result
 from agent.untrusted_text import one_line, visible
 from policies.frozen import dataclass
@@ -89,7 +89,7 @@ def call_card(story: CallStory, *, hide: Callable[[str], str], address: str = ""
     return tag(
         "section",
         rendered(hide(story.said)) if story.said.strip() else "",
-        tag("p", tag("a", title, href=address) if address else title, class_="mono"),
+        tag("p", linked(title, address), class_="mono"),
         *_arguments(story, hide),
         _folded(f"what it gave: {one_line(story.brief, 100)}", hide, story.output),
         class_="call",

@@ -10,9 +10,7 @@ a list of lines, each a list of ``[start, end, kind]``.
 import json
 import resource
 import sys
-from collections.abc import Iterator
 
-from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_for_filename
 from pygments.token import (
     Comment,
@@ -66,7 +64,8 @@ def coloured(name: str, text: str) -> list[list[Span]]:
         return []
     lines: list[list[Span]] = [[]]
     column = 0
-    for kind, value in _tokens(lexer, text):
+    for _, token, value in lexer.get_tokens_unprocessed(text):
+        kind = _kind(token)
         for number, piece in enumerate(value.split("\n")):
             if number:
                 lines.append([])
@@ -75,11 +74,6 @@ def coloured(name: str, text: str) -> list[list[Span]]:
                 lines[-1].append((column, column + len(piece), kind))
             column += len(piece)
     return lines
-
-
-def _tokens(lexer: Lexer, text: str) -> Iterator[tuple[str, str]]:
-    for _, token, value in lexer.get_tokens_unprocessed(text):
-        yield _kind(token), value
 
 
 def _kind(token: _TokenType) -> str:

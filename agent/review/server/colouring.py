@@ -22,7 +22,7 @@ _TEXT_CHARACTERS = 400_000
 _KEPT = 12
 """So many files' colours are kept."""
 
-_Numbered = Mapping[int, Sequence[Sequence[object]]]
+_Numbered = Mapping[int, Sequence[ColourSpan]]
 _NOTHING: tuple[_Numbered, _Numbered] = ({}, {})
 
 
@@ -52,9 +52,9 @@ class Colouring:
             return colourless
 
         def spans(line: LineView) -> Iterable[ColourSpan]:
-            removed = line.kind is LineKind.REMOVED
-            found = before.get(line.old or 0) if removed else after.get(line.new or 0)
-            return [ColourSpan(start=it[0], end=it[1], kind=it[2]) for it in found or ()]  # type: ignore[arg-type]  # as `_checked` saw
+            if line.kind is LineKind.REMOVED:
+                return before.get(line.old or 0, ())
+            return after.get(line.new or 0, ())
 
         return spans
 
@@ -87,7 +87,7 @@ class Colouring:
             found.append(dict(zip(side, lines, strict=False)))
         return found[0], found[1]
 
-    def _lines(self, name: str, text: str) -> list[list[list[object]]]:
+    def _lines(self, name: str, text: str) -> list[list[ColourSpan]]:
         asked = json.dumps({"name": name, "text": text}).encode() + b"\n"
         try:
             worker = self._worker or self._start()
@@ -97,8 +97,11 @@ class Colouring:
             worker.stdin.flush()
             if not select.select([worker.stdout], [], [], _WAIT_S)[0]:
                 raise TimeoutError
-            return _checked(json.loads(worker.stdout.readline()))
-        except (OSError, ValueError):
+            lines = json.loads(worker.stdout.readline())
+            if not isinstance(lines, list):
+                raise TypeError
+            return [[_span(one) for one in line] for line in lines]
+        except (OSError, ValueError, TypeError):
             self.close()
             return []
 
@@ -109,22 +112,13 @@ def _end(worker: "subprocess.Popen[bytes]") -> None:
         worker.communicate()
 
 
-def _checked(value: object) -> list[list[list[object]]]:
+def _span(value: object) -> ColourSpan:
     """What the process said, if it has the form; it may have been taken over."""
-    if not isinstance(value, list):
-        raise ValueError("no lines")  # noqa: TRY004 - of what JSON says
-    for line in value:
-        if not isinstance(line, list) or not all(map(_is_span, line)):
-            raise ValueError("no spans")
-    return value
-
-
-def _is_span(value: object) -> bool:
     match value:
-        case [int() as start, int() as end, str() as kind]:
-            return 0 <= start < end and len(kind) == 1 and kind.isalpha() and kind.isascii()
-        case _:
-            return False
+        case [int() as start, int() as end, str() as kind] if 0 <= start < end:
+            if len(kind) == 1 and kind.isalpha() and kind.isascii():
+                return ColourSpan(start=start, end=end, kind=kind)
+    raise ValueError("no span")
 
 
 def _old_lines(view: FileView, old: Sequence[str]) -> dict[int, str]:

@@ -6,6 +6,7 @@ said to be a picture is a stranger's; the browser gets it as what its first byte
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -79,12 +80,9 @@ def _applied(run: OpenedRun, entry: FileEntry) -> bytes | None:
     with tempfile.TemporaryDirectory(prefix="moonpool-picture-") as place:
         scratch = Path(place)
         store = Store(scratch / "store")
-        old = {}
-        for path in (entry.change.path, entry.change.old_path):
-            kept = run.baseline.entries.get(path) if path is not None else None
-            if path is not None and kept is not None:
-                run.baseline.store.lend(kept.blob, store)
-                old[path] = kept
+        paths = filter(None, (entry.change.path, entry.change.old_path))
+        kept = {path: run.baseline.entries.get(path) for path in paths}
+        old = replace(run.baseline, entries=kept).lent(store)
         file = scratch / "patch.diff"
         file.write_bytes(entry.diff.raw)
         after = apply_to_entries(store, old, file, index=scratch / "index", timeout_s=_GIT_S)

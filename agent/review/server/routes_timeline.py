@@ -16,7 +16,7 @@ from agent.record.events.kinds import Recorded, decode
 from agent.record.store import EVENTS, HEAD, is_held
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import alarms, header
-from agent.review.pages.steps import StepRows, step_rows
+from agent.review.pages.steps import StepRows
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import address_in, answer, opened
 from agent.review.server.routes_run import problems
@@ -65,10 +65,8 @@ def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
         for name, words in _FILTERS
     ]
     yield tag("div", *buttons, class_="bar filters", role="group", aria_label="Show")
-    rows = StepRows(hide, most=_RESULT_CHARACTERS)
-    items = step_rows(
-        (row for event in run.log for row in rows.of(event)), partial(address, "call")
-    )
+    rows = StepRows(hide, most=_RESULT_CHARACTERS, call_address=partial(address, "call"))
+    items = (row for event in run.log for row in rows.of(event))
     live = f"{address('events')}?after={len(run.log)}" if run.run.is_running else ""
     yield tag("ol", *items, class_="timeline", id="timeline", data_live=live)
     if live:
@@ -86,7 +84,7 @@ async def events(request: Request) -> Response:
 
 
 async def _stream(directory: Path, after: int, address: partial[str]) -> AsyncIterator[bytes]:
-    rows = StepRows(str, most=_RESULT_CHARACTERS)
+    rows = StepRows(str, most=_RESULT_CHARACTERS, call_address=address)
     number = 0
     with (directory / EVENTS).open("rb") as file:
         while True:
@@ -99,7 +97,7 @@ async def _stream(directory: Path, after: int, address: partial[str]) -> AsyncIt
                 except (ValueError, RecordError) as error:
                     yield _message("fault", visible(str(error)), number)
                     return
-                html = "".join(step_rows(rows.of(event), address))
+                html = "".join(rows.of(event))
                 if number > after and html:
                     yield _message("rows", html, number)
             if not held and not found:

@@ -10,9 +10,9 @@ from agent.record.outcome import Finished
 from agent.review.decide.listing import RunFilter, RunListing
 from agent.review.decide.run_rows import RunRow
 from agent.review.decide.store import DecidedParts
-from agent.review.pages.findings import badge
+from agent.review.pages.findings import badge, verified_badge
 from agent.review.pages.frame import ServedFrame
-from agent.review.pages.markup import Markup, joined, tag
+from agent.review.pages.markup import Markup, joined, linked, tag
 from agent.untrusted_text import one_line
 
 _FINISHED = outcomes.name_of(Finished)
@@ -107,7 +107,6 @@ def _row(row: RunRow, parts: DecidedParts, address: str) -> Markup:
     where = f" · {row.workspace}" if row.workspace else ""
     aside = f"{row.run_id or ''}{attempt}{chosen}{where}"
     name = one_line(row.name, _NAME_CHARACTERS) or "(nothing was asked)"
-    verified = {True: badge("verified", "good"), False: badge("not verified", "bad"), None: ""}
     worst = row.worst_finding
     said = (
         (parts.accepted, "accepted", "plus"),
@@ -119,11 +118,11 @@ def _row(row: RunRow, parts: DecidedParts, address: str) -> Markup:
             "tr",
             tag(
                 "td",
-                tag("a", name, href=address) if row.run_id is not None else name,
+                linked(name, address if row.run_id is not None else ""),
                 tag("small", one_line(aside, _NAME_CHARACTERS)),
             ),
             tag("td", badge(one_line(row.outcome, 60), "good" if row.outcome == _FINISHED else "")),
-            tag("td", verified[row.verified]),
+            tag("td", "" if row.verified is None else verified_badge(row.verified)),
             tag("td", badge(worst, _KINDS.get(worst, "")) if worst else ""),
             tag("td", "" if row.patch_bytes is None else _size(row.patch_bytes), class_="n"),
             tag("td", "" if row.usd is None else f"{row.usd:.2f}", class_="n"),
