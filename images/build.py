@@ -81,7 +81,7 @@ def ensure_recipe(
 ) -> str:
     """As `ensure`, for a recipe from anywhere."""
     if not _is_there(engine, recipe, trust):
-        with _building(recipe.name, on_progress):
+        with _building(engine, recipe.name, on_progress):
             # Another process may have built it while this one waited.
             if not _is_there(engine, recipe, trust):
                 _ensure_bases(engine, recipe, environ=environ, on_progress=on_progress)
@@ -124,7 +124,7 @@ def rebuild(
     """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
     recipe = recipes.of_operator(Path(name)) if is_path(name) else recipes.find(name)
     trust = local_authorities()
-    with _building(recipe.name, on_progress):
+    with _building(engine, recipe.name, on_progress):
         from images.base import refresh_base  # noqa: PLC0415 - for a build only
 
         for base in recipe.bases:
@@ -223,6 +223,8 @@ def _is_there(engine: Engine, recipe: Recipe, trust: Mapping[str, bytes]) -> boo
     return True
 
 
-def _building(name: str, on_progress: Callable[[str], None]) -> AbstractContextManager[None]:
+def _building(
+    engine: Engine, name: str, on_progress: Callable[[str], None]
+) -> AbstractContextManager[None]:
     waiting = f"image {name}: another moonpool is building it, waiting"
-    return cache.alone(f"image-{name}", lambda: on_progress(waiting))
+    return cache.alone(engine.cache, f"image-{name}", lambda: on_progress(waiting))

@@ -80,7 +80,7 @@ def _last_uses(engine: Engine) -> dict[str, float]:
     for origin, prepared in prepared_of(engine):
         for tag in prepared.tags:
             with suppress(OSError):
-                when = inventory_file(tag.rpartition(":")[2]).stat().st_mtime
+                when = inventory_file(engine.cache, tag.rpartition(":")[2]).stat().st_mtime
                 found[origin] = max(when, found.get(origin, 0.0))
     return found
 

@@ -35,7 +35,7 @@ def remove(engine: Engine, name: str) -> tuple[str, ...]:
         if origin in origins:
             for tag in prepared.tags:
                 engine.remove_image(tag)
-                inventory_file(tag.rpartition(":")[2]).unlink(missing_ok=True)
+                inventory_file(engine.cache, tag.rpartition(":")[2]).unlink(missing_ok=True)
                 removed.append(tag)
     for tag in (tag for info in builds for tag in info.tags):
         engine.remove_image(tag)

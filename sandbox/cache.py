@@ -11,7 +11,7 @@ import marshal
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,11 +70,13 @@ def write_pieces_atomically(path: Path, data: Iterable[bytes]) -> None:
         raise
 
 
-def cache_directory() -> Path:
+def cache_directory(environ: Mapping[str, str]) -> Path:
     """The user's cache directory for Moonpool (not created), by the XDG Base Directory
     Specification: a relative path in the variable counts for none."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(given if os.path.isabs(given) else os.path.expanduser("~/.cache"), "moonpool")
+    given = environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(given):
+        return Path(given, "moonpool")
+    return Path(environ.get("HOME") or Path.home(), ".cache", "moonpool")
 
 
 def keep(path: Path, data: bytes) -> None:
@@ -124,18 +126,21 @@ def unsealed(file: Path) -> Iterator[tuple[Any, ...]]:
 
 
 @contextlib.contextmanager
-def alone(name: str, on_waiting: Callable[[], None] = lambda: None) -> Generator[None]:
+def alone(
+    directory: Path, name: str, on_waiting: Callable[[], None] = lambda: None
+) -> Generator[None]:
     """Around work that one process at a time does, and one thread of it; where the cache can't be
     written, all of them, which only wastes time.
 
     Args:
+        directory: the cache.
         on_waiting: told where another one is at it.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            cache_directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(cache_directory() / f"{name}.lock", flags, 0o600)
+            handle = os.open(directory / f"{name}.lock", flags, 0o600)
             stack.callback(os.close, handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,6 +57,7 @@ class Sandbox(SessionCommands):
         Args:
             workspace: a directory on the host, which is only read; or a folder of the image.
             image: an engine's image reference; None: the policy's, as it was built last.
+            engine: None: the one that this process's environment names.
             may_ask: somebody can be asked, so programs with ``ask: true`` may run.
 
         Raises:

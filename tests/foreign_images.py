@@ -28,7 +28,7 @@ def foreign(
         for folder in moved:
             with contextlib.suppress(SandboxError):
                 made = prepare(engine, info, moved=folder, on_progress=lambda _: None)
-                inventory_file(made.key).unlink(missing_ok=True)
+                inventory_file(engine.cache, made.key).unlink(missing_ok=True)
                 ours.append(made.id)
         for tag in ours:
             with contextlib.suppress(EngineError):  # a copy on top of it is being removed

@@ -7,8 +7,8 @@ import pytest
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.util import ComposeConfig, SandboxEnvironmentSpec
 
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment
 from agent.servers.inspect import samples
 from agent.servers.inspect.config import MoonpoolSandboxConfig, request_of
 from agent.servers.inspect.provider import MoonpoolSandboxEnvironment

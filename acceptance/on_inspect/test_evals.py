@@ -20,7 +20,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, generate, solver, use
 from inspect_ai.tool import ToolCall, bash, bash_session, python, text_editor
 from inspect_ai.util import SandboxEnvironmentType, sandbox, sandbox_service
 
-from agent.preparation import environment
+from agent.config import environment
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_RUN
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from agent import exit_codes
 from agent.cli import tidying
+from agent.config import environment
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
 from agent.lifecycle.job import Job, OpenBox
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup, SessionDriver, one_task
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
+from agent.preparation import workspace
 from agent.preparation.prepare import observed, write_down
 from agent.record.journal import Show
 from agent.record.outcome import Finished

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from agent.cli.arguments import Given
 from agent.cli.options import ACCEPT_RISK, BECAUSE
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment
 from agent.record.decisions import Decision, note
 from agent.risk.finding import accepted_risks
 

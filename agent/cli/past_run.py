@@ -4,8 +4,9 @@ from pathlib import Path
 
 from agent.cli.arguments import Given, path
 from agent.cli.options import RUN
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment, workspace
+from agent.preparation import workspace
 from agent.record.runs import LAST, RecordedRun, find_id, last_of, run_in
 from agent.record.store import runs_directory
 

@@ -75,8 +75,8 @@ def open_recorded(
         WorkspaceError: neither is to be had.
         SandboxError: the container can't be opened.
     """
-    copy = remembered.snapshot()
     engine = Engine.connect(job.environ)
+    copy = remembered.snapshot(engine)
     # What a set-up prepares is done to a copy: one that it was done to already is none.
     setup = job.policy.setup
     if setup.makes_layer or setup.prepare or engine.image(copy.image) is None:

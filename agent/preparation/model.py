@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from agent.config import environment
 from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
@@ -20,7 +21,7 @@ from agent.models.interface import Model, ToolForm
 from agent.models.open_model import DEFAULT_MODEL, Host, host_of
 from agent.models.open_model import open_model as opened
 from agent.models.pricing import ModelInfo, PriceEntry, facts_of, listed_models
-from agent.preparation import environment, workspace
+from agent.preparation import workspace
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox.workspace.source import Workspace, on_host

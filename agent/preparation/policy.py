@@ -7,8 +7,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment, workspace
+from agent.preparation import workspace
 from policies.file import scalars
 from policies.loading import Accept, load
 from policies.policy import Policy

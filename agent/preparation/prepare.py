@@ -14,14 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from agent.config import environment
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.lifecycle.job import Job
 from agent.lifecycle.run import Run
 from agent.lifecycle.session import RunSetup
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
+from agent.preparation import workspace
 from agent.record.events.lifecycle import Notice
 from agent.record.journal import each
 from agent.record.run_log import RunLog

@@ -17,7 +17,7 @@ from images.setup.squid import AllowedHosts
 from policies.file.scalars import NETWORK_WORDS
 from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
-from sandbox.container.own_files import hosts_path
+from sandbox.container.own_files import hosts_file
 from sandbox.container.spec import ContainerSpec
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED, ImageInfo
@@ -143,7 +143,7 @@ def _ask_image(engine: Engine, below: ImageInfo, words: Sequence[str]) -> dict[s
         file_bytes=1 << 20,
         seccomp_profile=seccomp.profile(exec_memory_files=True),
         keeps_environment=True,
-        hosts_file=str(hosts_path()),
+        hosts_file=str(hosts_file(engine.cache)),
     )
     container = job.create(engine, spec)
     output = bytearray()

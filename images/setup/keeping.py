@@ -10,7 +10,7 @@ from datetime import datetime
 
 from images.setup import job, secrets
 from sandbox.container import guest_runtime, seccomp
-from sandbox.container.own_files import GUEST_DIRECTORY, hosts_path
+from sandbox.container.own_files import GUEST_DIRECTORY, hosts_file
 from sandbox.container.prepared_image import DRAFT, REPOSITORY
 from sandbox.container.spec import PATH, ContainerSpec
 from sandbox.engine.docker import Engine
@@ -89,7 +89,7 @@ def keep(
         if made is not None and made.size_bytes - below.size_bytes > limit_bytes:
             raise SetupFailed(f"set-up left more than limits.disk, {limit_bytes >> 20} MiB")
         # A Python that may have been replaced tells what it likes. One of ours only root replaces.
-        spec = _spec(draft, job.BROUGHT_PYTHON if replaceable else job.PYTHON)
+        spec = _spec(engine, draft, job.BROUGHT_PYTHON if replaceable else job.PYTHON)
         sweeper = job.create(engine, spec, keeps_workspace=True)
         try:
             swept = _sweep(
@@ -136,7 +136,7 @@ def _replaced(engine: Engine, container: str, swept: SweptLayer) -> list[str]:
     return [path for path in changed if path in stood]
 
 
-def _spec(image: str, command: tuple[str, ...]) -> ContainerSpec:
+def _spec(engine: Engine, image: str, command: tuple[str, ...]) -> ContainerSpec:
     return ContainerSpec(
         image=image,
         command=command,
@@ -148,7 +148,7 @@ def _spec(image: str, command: tuple[str, ...]) -> ContainerSpec:
         seccomp_profile=seccomp.profile(exec_memory_files=False),
         user="0:0",
         capabilities=_CAPABILITIES,
-        hosts_file=str(hosts_path()),
+        hosts_file=str(hosts_file(engine.cache)),
     )
 
 

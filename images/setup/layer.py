@@ -88,7 +88,7 @@ def find_or_make(
     layer = standing()
     if layer is None:
         waiting = "set-up: another moonpool runs the same, waiting"
-        with cache.alone(f"setup-{key}", lambda: on_progress(waiting)):
+        with cache.alone(engine.cache, f"setup-{key}", lambda: on_progress(waiting)):
             layer = standing()
             if layer is None:
                 if inputs is None:
@@ -96,7 +96,7 @@ def find_or_make(
                 layer = _made(
                     engine, below, policy, inputs, key, environ=environ, on_progress=on_progress
                 )
-    cache.keep(layer_file(key), b"")  # its age tells `prune` when it was last used
+    cache.keep(layer_file(engine.cache, key), b"")  # its age tells `prune` when it was last used
     on_progress(layer.line)
     for note in prepared_image.notes(policy, layer.replaced):
         on_progress(note)

@@ -19,7 +19,7 @@ from policies.paths import WORKSPACE
 from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
 from sandbox.container.mounts import HeldVolume, Mount, Scratch
-from sandbox.container.own_files import hosts_path
+from sandbox.container.own_files import hosts_file
 from sandbox.container.spec import USER, ContainerSpec
 from sandbox.engine import tar
 from sandbox.engine.docker import Engine
@@ -155,7 +155,7 @@ class SetupMaker:
             user="0:0" if as_root else USER,
             capabilities=_ROOT_CAPABILITIES if as_root else (),
             keeps_environment=True,
-            hosts_file=str(hosts_path()),
+            hosts_file=str(hosts_file(self._engine.cache)),
         )
 
     def _told(self, container: str, way_out: Egress) -> dict[str, object]:

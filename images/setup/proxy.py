@@ -19,7 +19,6 @@ from typing import IO
 from images.build import ensure
 from images.recipes import PROXY
 from images.setup.squid import AllowedHosts, configuration, upstream_of
-from sandbox.cache import cache_directory
 from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import (
@@ -113,7 +112,7 @@ def lease(
     """
     image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
     text = configuration(allowed, upstream_of(environ))
-    folder = cache_directory() / "proxies"  # those who lock elsewhere have a proxy of their own
+    folder = engine.cache / "proxies"  # those who lock elsewhere have a proxy of their own
     key = hashlib.sha256(f"{image}\0{owner}\0{folder}\0{alone}\0{text}".encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / f"{key}.lock").open("ab") as lock, (folder / f"{key}.start").open("ab") as gate:

@@ -126,7 +126,7 @@ def _start(
 
 def create(engine: Engine, spec: ContainerSpec) -> str:
     """A container with its /etc/hosts: mounted, or put in where an engine does not see our file."""
-    own_files.keep_hosts_file()
+    own_files.keep_hosts_file(engine.cache)
     try:
         return engine.create(spec.body(mounts_hosts=True))
     except EngineError:
@@ -186,7 +186,7 @@ def take_up(
     """
     engine.kill(container)
     engine.wait(container, timeout_s=_GREETING_TIMEOUT_S)
-    own_files.keep_hosts_file()
+    own_files.keep_hosts_file(engine.cache)
     return _greet(engine, made, spec, volumes, container, since_ns=since_ns, meanwhile=lambda: None)
 
 

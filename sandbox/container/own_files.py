@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from sandbox.cache import cache_directory, keep
+from sandbox.cache import keep
 from sandbox.container.mounts import HELD, HOSTS, KINDS, PLACES
 from sandbox.container.spec import HOSTNAME
 from sandbox.engine import tar
@@ -61,12 +61,12 @@ def package(files: Mapping[str, bytes]) -> bytes:
     return b"".join((*members, tar.END))
 
 
-def hosts_path() -> Path:
+def hosts_file(cache_directory: Path) -> Path:
     """Where on this machine the file is that stands at /etc/hosts in every container, read-only."""
-    return cache_directory() / "hosts" / hashlib.sha256(_HOSTS.encode()).hexdigest()[:16]
+    return cache_directory / "hosts" / hashlib.sha256(_HOSTS.encode()).hexdigest()[:16]
 
 
-def keep_hosts_file() -> None:
+def keep_hosts_file(cache_directory: Path) -> None:
     """Have that file be there.
 
     An engine empties an image's /etc/hosts in every container, and fills it by way of a network,
@@ -75,7 +75,7 @@ def keep_hosts_file() -> None:
     Raises:
         SandboxError: the cache can't be written.
     """
-    data, path = _HOSTS.encode(), hosts_path()
+    data, path = _HOSTS.encode(), hosts_file(cache_directory)
     with suppress(OSError):
         if path.read_bytes() == data:
             return

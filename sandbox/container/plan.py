@@ -18,7 +18,6 @@ from policies.kernel.rules import Access, KernelRules, PathRule, kernel_rules
 from policies.paths import SCRATCH, WORKSPACE, normal, within
 from policies.policy import Policy
 from policies.shell.words import HOME
-from sandbox.container import own_files
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.seal import KernelPolicy
 from sandbox.container.spec import ContainerSpec, container_spec
@@ -238,6 +237,7 @@ def plan(
     prepared: PreparedImage,
     *,
     snapshot_image: str,
+    hosts_file: str,
     run_id: str,
     may_ask: bool,
     kernel_policy: KernelPolicy,
@@ -246,6 +246,7 @@ def plan(
     """Turn policy and image into a plan; nothing is done yet.
 
     Args:
+        hosts_file: the host's, which stands at /etc/hosts.
         also_own: as for `kernel_rules`.
     """
     rules, probe = _rules(policy, prepared, may_ask=may_ask, also_own=also_own)
@@ -259,7 +260,7 @@ def plan(
             image=snapshot_image,
             command=prepared.command,
             labels=labels(run_id, lifetime_s=lifetime_s),
-            hosts_file=str(own_files.hosts_path()),
+            hosts_file=hosts_file,
             unset=prepared.unset,
         ),
         environment=_environment(policy, prepared),

@@ -17,7 +17,6 @@ from policies.frozen import dataclass
 from policies.kernel.image import Inventory, Program
 from policies.policy import Policy
 from sandbox import cache
-from sandbox.cache import cache_directory
 from sandbox.container import own_files
 from sandbox.container.own_files import GUEST_DIRECTORY, ISOLATED, OWN_PYTHON
 from sandbox.container.spec import variable_names
@@ -37,9 +36,9 @@ DRAFT = "draft-"
 """What the tag of one begins with that has not been looked through."""
 
 
-def layer_file(key: str) -> Path:
+def layer_file(cache_directory: Path, key: str) -> Path:
     """A file whose age tells when a layer was last used."""
-    return cache_directory() / "setup" / key
+    return cache_directory / "setup" / key
 
 
 def replaced(labels: Mapping[str, str]) -> tuple[str, ...]:
@@ -64,12 +63,12 @@ def notes(policy: Policy, replaced: Collection[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def inventory_file(key: str) -> Path:
+def inventory_file(cache_directory: Path, key: str) -> Path:
     """Where the list of programs of a prepared image is kept."""
-    return cache_directory() / "inventories" / f"{key}.json"
+    return cache_directory / "inventories" / f"{key}.json"
 
 
-def keep(key: str, inventory: Inventory) -> None:
+def keep(file: Path, inventory: Inventory) -> None:
     """Keep what a prepared image holds."""
     data = json.dumps(
         {
@@ -81,7 +80,7 @@ def keep(key: str, inventory: Inventory) -> None:
             "search_path": inventory.search_path,
         }
     )
-    cache.keep(inventory_file(key), data.encode())
+    cache.keep(file, data.encode())
 
 
 def _program_rows(programs: Mapping[str, Program]) -> list[object]:
@@ -95,9 +94,8 @@ def _programs_of(rows: list[Any]) -> dict[str, Program]:
     }
 
 
-def load(key: str) -> Inventory | None:
+def load(file: Path) -> Inventory | None:
     """What `keep` kept; None where there is nothing that can be read."""
-    file = inventory_file(key)
     try:
         file.stat()
         return _loaded.get(file, lambda: _load(file))
@@ -201,7 +199,7 @@ def prepare(
         return found
     from sandbox.container import guest_installation  # noqa: PLC0415 - once for an image
 
-    with cache.alone("preparing"):
+    with cache.alone(engine.cache, "preparing"):
         found = _found(engine, ref, key)
         if found is not None:
             return found  # another one did, meanwhile
@@ -211,17 +209,18 @@ def prepare(
         made = engine.image(ref)
         if made is None:
             raise ImageUnusable("the prepared image is gone again: run once more")
-        keep(key, inventory)
+        keep(inventory_file(engine.cache, key), inventory)
         return _described(made, key, inventory)
 
 
 def _found(engine: Engine, ref: str, key: str) -> PreparedImage | None:
     found = engine.image(ref)
-    inventory = None if found is None else load(key)
+    file = inventory_file(engine.cache, key)
+    inventory = None if found is None else load(file)
     if found is None or inventory is None:
         return None
     # Its age tells `prune` when the image was last used.
-    os.utime(inventory_file(key))
+    os.utime(file)
     return _described(found, key, inventory)
 
 
@@ -241,7 +240,7 @@ def recalled(engine: Engine, key: str) -> PreparedImage | None:
     None where the guest in it is not ours, or what is known of it is gone.
     """
     found = engine.image(f"moonpool/prepared:{key}")
-    inventory = load(key)
+    inventory = load(inventory_file(engine.cache, key))
     if found is None or inventory is None:
         return None
     said = found.labels

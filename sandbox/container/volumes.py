@@ -17,7 +17,6 @@ from policies.frozen import dataclass
 from policies.paths import WORKSPACE
 from policies.shell.words import HOME
 from sandbox import cache
-from sandbox.cache import cache_directory
 from sandbox.container.mounts import (
     HELD,
     LOWER,
@@ -109,8 +108,8 @@ def _name() -> str:
 def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
     """A volume that holds what an image has at a path."""
     key = hashlib.sha256(f"{image} {path}".encode()).hexdigest()[:32]
-    file = lower_file(key)
-    name = published(key)
+    file = lower_file(engine.cache, key)
+    name = published(engine.cache, key)
     found = None if name is None else engine.volume(name)
     if found is not None and found.labels.get(LABEL_LOWER) == key:
         with contextlib.suppress(OSError):
@@ -129,14 +128,14 @@ def _lower(engine: Engine, image: str, path: str) -> VolumeInfo:
     return made
 
 
-def published(key: str) -> str | None:
+def published(cache_directory: Path, key: str) -> str | None:
     """The name of the shared volume of a key, once it is full."""
     try:
-        return str(json.loads(lower_file(key).read_bytes())["volume"])
+        return str(json.loads(lower_file(cache_directory, key).read_bytes())["volume"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def lower_file(key: str) -> Path:
+def lower_file(cache_directory: Path, key: str) -> Path:
     """Where the name of the shared volume of a key is kept."""
-    return cache_directory() / "volumes" / f"{key}.json"
+    return cache_directory / "volumes" / f"{key}.json"

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
+from sandbox.cache import cache_directory
 from sandbox.engine.api import (
     CONFLICT,
     NOT_FOUND,
@@ -34,8 +35,12 @@ _GREETING_BYTES = 1 << 10
 class Engine(EngineImages):
     """One engine. Safe to share between threads; holds no connection open."""
 
-    def __init__(self, endpoint: Endpoint, api: Api) -> None:
+    def __init__(self, endpoint: Endpoint, api: Api, environ: Mapping[str, str]) -> None:
         super().__init__(endpoint, api)
+        self.environ = environ
+        """Of whoever uses it: it named the engine, and names proxies and a person's directories."""
+        self.cache = cache_directory(environ)
+        """What can be made again of what the engine holds is described there."""
         self._local_root: tuple[Path | None] | None = None  # not asked yet
         self._rootless: bool | None = None
 
@@ -60,7 +65,7 @@ class Engine(EngineImages):
                 said = api.call("GET", "/_ping").read(_GREETING_BYTES)
                 if said.strip() != b"OK":
                     raise Malformed("what answers there is no container engine")
-                return cls(endpoint, api)
+                return cls(endpoint, api, dict(environ))
             # ValueError: an address that is none, such as http://[x
             except (EngineRefused, Unreachable, Malformed, ValueError) as error:
                 failures.append((endpoint, error))

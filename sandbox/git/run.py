@@ -73,8 +73,7 @@ def git_program() -> str:
     System directories come first; an entry of PATH counts only if it is absolute and lies in no
     work tree: with direnv and its like, PATH may lead into the very repository that is untrusted.
     """
-    entries = [*_SYSTEM_DIRECTORIES, *os.environ.get("PATH", "").split(os.pathsep)]
-    for entry in entries:
+    for entry in (*_SYSTEM_DIRECTORIES, *os.get_exec_path()):
         program = os.path.join(entry, "git")
         if not os.path.isabs(entry) or not os.access(program, os.X_OK):
             continue

@@ -1,7 +1,6 @@
 """A workspace in a fresh sealed container, from the copy of the last time where nothing changed."""
 
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -10,7 +9,7 @@ from pathlib import Path
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE, within
 from policies.policy import Policy
-from sandbox.container import opening, plan, prepared_image
+from sandbox.container import opening, own_files, plan, prepared_image
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import BroughtFiles, OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, image_of, prepare
@@ -111,7 +110,7 @@ def open_workspace(
     info = image_of(engine, policy, image)
     source = workspace_source.of(workspace, engine, info, policy.workspace)
     setup_labels = info.labels if policy.setup.makes_layer else {}
-    personal = config.read_personal(os.environ, NOWHERE if carried else on_host(workspace))
+    personal = config.read_personal(engine.environ, NOWHERE if carried else on_host(workspace))
     for note in personal.notes:
         on_progress(note)
     below = prepare(engine, info, moved=source.moved, on_progress=on_progress)
@@ -127,7 +126,7 @@ def open_workspace(
         source=source,
         personal=personal,
         below=below,
-        memory=SnapshotMemory(workspace, policy.workspace, below, personal=personal),
+        memory=SnapshotMemory(engine.cache, workspace, policy.workspace, below, personal=personal),
         of_setup=prepared_image.notes(policy, prepared_image.replaced(setup_labels)),
         brought=brought,
         prepares=bool(policy.setup.prepare) or LABEL_LEFT in setup_labels,
@@ -289,6 +288,7 @@ class _Opening:
             policy or self.policy,
             prepared,
             snapshot_image=copied.image,
+            hosts_file=str(own_files.hosts_file(self.engine.cache)),
             run_id=self.run_id,
             may_ask=self.may_ask,
             kernel_policy=self.kernel_policy,

@@ -102,9 +102,11 @@ def prepared(
     finally:
         session.close()
     entries = {path: entry for path, entry in {**before.entries, **changed}.items() if entry}
-    snapshot.keep_manifest(key, replace(before, entries=entries))
+    snapshot.keep_manifest(
+        snapshot.manifest_file(engine.cache, key), replace(before, entries=entries)
+    )
     rows = [[os.fsdecode(item.path), item.reason, item.kind] for item in told]
-    cache.keep(_told_file(key), json.dumps(rows).encode())
+    cache.keep(_told_file(engine.cache, key), json.dumps(rows).encode())
     if changed:
         on_progress(f"prepare: {len(changed)} files are new or other in the workspace, as baseline")
     return _with(engine, key, copied, told, on_progress)
@@ -169,8 +171,9 @@ def recalled(engine: Engine, policy: Policy, copied: Snapshot) -> PreparedCopy |
     """The copy as the policy's ``prepare`` left it the last time; None: it has to be made."""
     key = _key(policy, copied)
     try:
-        os.utime(snapshot.manifest_file(key))  # its age tells `prune` when it was last used
-        rows = json.loads(_told_file(key).read_bytes())
+        # Its age tells `prune` when it was last used.
+        os.utime(snapshot.manifest_file(engine.cache, key))
+        rows = json.loads(_told_file(engine.cache, key).read_bytes())
         told = [
             LeftOut(path=os.fsencode(path), reason=reason, kind=LeftOutKind(kind))
             for path, reason, kind in rows
@@ -194,7 +197,7 @@ def _with(
         raise SetupFailed("the prepared copy is gone as soon as it was made: try again")
     left_out = (*copied.left_out, *list(told)[:_TOLD])
     return PreparedCopy(
-        copied=snapshot.recorded(key, left_out),
+        copied=snapshot.recorded(engine.cache, key, left_out),
         # Looked at anew: what was installed beside the workspace has programs of its own.
         image=prepare(engine, image, on_progress=on_progress),
     )
@@ -209,5 +212,5 @@ def _layers(engine: Engine, policy: Policy, below: str) -> int:
     return int(found.labels.get(LABEL_LAYERS, 1)) + 1
 
 
-def _told_file(key: str) -> Path:
-    return cache.cache_directory() / "prepared" / f"{key}.json"
+def _told_file(cache_directory: Path, key: str) -> Path:
+    return cache_directory / "prepared" / f"{key}.json"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from policies.frozen import dataclass
 from policies.policy import Policy
 from sandbox import supply
-from sandbox.container import opening, plan
+from sandbox.container import opening, own_files, plan
 from sandbox.container.opening import ContainerState
 from sandbox.container.plan import BroughtFiles
 from sandbox.container.prepared_image import PreparedImage, recalled
@@ -31,8 +31,8 @@ class ReattachState:
     seal: SealReport
     """What was read back when the sandbox was opened; a guest that starts again is checked anew."""
 
-    def snapshot(self) -> Snapshot:
-        return recorded(self.container_state.snapshot_key, self.left_out)
+    def snapshot(self, engine: Engine) -> Snapshot:
+        return recorded(engine.cache, self.container_state.snapshot_key, self.left_out)
 
 
 def require(engine: Engine, state: ContainerState, run_id: str) -> None:
@@ -87,11 +87,12 @@ def take_up(
     """
     known = remembered.container_state
     require(engine, known, run_id)
-    copied = remembered.snapshot()
+    copied = remembered.snapshot(engine)
     made = plan.plan(
         policy,
         _prepared(engine, known),
         snapshot_image=copied.image,
+        hosts_file=str(own_files.hosts_file(engine.cache)),
         run_id=run_id,
         may_ask=may_ask,
         kernel_policy=kernel_policy,
@@ -120,7 +121,7 @@ def unattended(
 ) -> OpenedContainer:
     """A standing container whose guest is not asked."""
     known = remembered.container_state
-    copied = remembered.snapshot()
+    copied = remembered.snapshot(engine)
     made = plan.plan_of_none(policy, snapshot_image=copied.image)
     return OpenedContainer(
         engine=engine,

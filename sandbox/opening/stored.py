@@ -68,7 +68,7 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
     kinds = {name: kind for name, image in images.items() if (kind := _kind(image)) is not None}
     bases = [*images.values(), *others]
     above = {name: _above(images[name], images.values()) & kinds.keys() for name in kinds}
-    files = {name: _cache_file(images[name], kind) for name, kind in kinds.items()}
+    files = {name: _cache_file(engine.cache, images[name], kind) for name, kind in kinds.items()}
     used = {name: _last_use(images[name], file) for name, file in files.items()}
     found = [
         StoredItem(
@@ -94,10 +94,10 @@ def stored(engine: Engine) -> tuple[StoredItem, ...]:
             kind=LeftoverKind.VOLUME,
             id=volume.name,
             own_bytes=sizes.get(volume.name, 0),
-            last_use_s=_volume_last_use(volume),
+            last_use_s=_volume_last_use(engine.cache, volume),
             above=frozenset(),
-            known=_is_there(lower_file(volume.labels.get(LABEL_LOWER, ""))),
-            finished=published(volume.labels.get(LABEL_LOWER, "")) == volume.name,
+            known=_is_there(lower_file(engine.cache, volume.labels.get(LABEL_LOWER, ""))),
+            finished=published(engine.cache, volume.labels.get(LABEL_LOWER, "")) == volume.name,
         )
         for volume in volumes
     ]
@@ -143,17 +143,17 @@ def _below(image: ImageInfo, among: list[ImageInfo]) -> int:
     return max(sizes, default=0)
 
 
-def _cache_file(image: ImageInfo, kind: LeftoverKind) -> Path | None:
+def _cache_file(cache_directory: Path, image: ImageInfo, kind: LeftoverKind) -> Path | None:
     """The file of the cache whose time says when one was last opened: a snapshot's manifest, a
     prepared image's inventory, a layer's own."""
     tag = _tag(image)
     match kind:
         case LeftoverKind.SNAPSHOT:
-            return manifest_file(image.labels.get(LABEL_SNAPSHOT, tag))
+            return manifest_file(cache_directory, image.labels.get(LABEL_SNAPSHOT, tag))
         case LeftoverKind.PREPARED_IMAGE:
-            return inventory_file(tag)
+            return inventory_file(cache_directory, tag)
         case _:
-            return layer_file(tag) if tag else None
+            return layer_file(cache_directory, tag) if tag else None
 
 
 def _is_there(file: Path | None) -> bool:
@@ -172,12 +172,12 @@ def _tag(image: ImageInfo) -> str:
     return image.tags[0].rpartition(":")[2] if image.tags else ""
 
 
-def _volume_last_use(volume: VolumeInfo) -> float:
+def _volume_last_use(cache_directory: Path, volume: VolumeInfo) -> float:
     """When a shared volume was last opened; of one that is being filled, when it was made."""
     key = volume.labels.get(LABEL_LOWER, "")
-    if published(key) == volume.name:
+    if published(cache_directory, key) == volume.name:
         try:
-            return lower_file(key).stat().st_mtime
+            return lower_file(cache_directory, key).stat().st_mtime
         except OSError:
             return 0.0
     return time_of(volume.created)

@@ -33,7 +33,6 @@ from sandbox.workspace.snapshot import (
     COPY_FORM,
     Snapshot,
     SnapshotMemory,
-    manifest_file,
     recorded,
 )
 from sandbox.workspace.virtual_environments import unusable
@@ -172,7 +171,7 @@ def _take(
     )
     partial = git_history.lacking(rules, selection.copied)
     left_out = (*selection.left_out, *borrowed.notes, *partial, *dead)
-    return recorded(key, left_out), manifest
+    return recorded(engine.cache, key, left_out), manifest
 
 
 def _on_last(
@@ -187,8 +186,9 @@ def _on_last(
     if full is None:
         return None
     try:
-        os.utime(manifest_file(full.key))  # in use, though another one is opened
-        manifest = recorded(full.key, ()).manifest()
+        last = recorded(engine.cache, full.key, ())
+        os.utime(last.manifest_file)  # in use, though another one is opened
+        manifest = last.manifest()
     except (OSError, WorkspaceError):
         return None
     packer = packing(f"on {full.key}")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from policies.paths import WORKSPACE
 from policies.policy import History, WorkspaceRules
 from sandbox.container import seccomp
 from sandbox.container.own_files import ISOLATED
@@ -51,7 +52,7 @@ def cutter(prepared: PreparedImage) -> ContainerSpec:
     source = Path(__file__).with_name("history_cutter.py").read_text("utf-8")
     return ContainerSpec(
         image=prepared.id,
-        command=(prepared.python, *ISOLATED, source),
+        command=(prepared.python, *ISOLATED, source, WORKSPACE),
         unset=prepared.unset,
         labels={LABEL_MANAGED: "1", LABEL_DEADLINE: str(int(time.time() + 2 * _TIMEOUT_S))},
         cpus=2.0,

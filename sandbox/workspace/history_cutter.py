@@ -13,7 +13,8 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-TOP = b"/workspace"
+TOP = os.fsencode(sys.argv[1])
+"""Where the workspace is, as who starts this says."""
 MODULES = TOP + b"/.git/modules"
 KEPT = {
     b"HEAD", b"config", b"config.worktree", b"description", b"hooks", b"info", b"modules",

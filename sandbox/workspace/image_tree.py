@@ -14,7 +14,6 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from typing import IO, BinaryIO
 
-from sandbox.cache import cache_directory
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
@@ -146,8 +145,7 @@ def opened(
     """
     container = engine.create(shelf(image.id))
     try:
-        place = cache_directory()
-        with _spool(place) as spool:
+        with _spool(engine.cache) as spool:
             written = 0
             until = time.monotonic() + _TIMEOUT_S
             with closing(_packed(engine, container, folder)) as pieces:
@@ -162,7 +160,7 @@ def opened(
                         spool.write(piece)
                     except OSError as error:
                         raise WorkspaceError(
-                            f"{folder} can't be kept in {place} while it is read "
+                            f"{folder} can't be kept in {engine.cache} while it is read "
                             f"({error.strerror}): make room there"
                         ) from error
             spool.flush()

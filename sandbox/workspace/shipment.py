@@ -27,7 +27,7 @@ from sandbox.workspace.borrowed import borrow
 from sandbox.workspace.pack import Packer
 from sandbox.workspace.scan import Scan
 from sandbox.workspace.selection import select
-from sandbox.workspace.snapshot import COPY_FORM, Snapshot, dump_manifest, manifest_file, recorded
+from sandbox.workspace.snapshot import COPY_FORM, Snapshot, dump_manifest, recorded
 from sandbox.workspace.virtual_environments import unusable
 
 
@@ -112,7 +112,7 @@ def lay(
         WorkspaceError: its history can't be cut.
     """
     key = hashlib.sha256(f"{carried.key} on {prepared.key}".encode()).hexdigest()[:32]
-    made = recorded(key, carried.left_out)
+    made = recorded(engine.cache, key, carried.left_out)
     if engine.image(made.image) is None:
         content = copying.LayerContent(
             stream=lambda: exactly(layer(), carried.digest, carried.size),
@@ -123,7 +123,7 @@ def lay(
             body = git_history.cutter(prepared).body() if carried.cuts else shelf(prepared.id)
             copying.lay_through_container(engine, body, content, cuts=carried.cuts)
     try:
-        os.utime(manifest_file(key))  # its age tells `prune` when the copy was last used
+        os.utime(made.manifest_file)  # its age tells `prune` when the copy was last used
     except OSError:
-        cache.keep(manifest_file(key), carried.manifest)
+        cache.keep(made.manifest_file, carried.manifest)
     return made

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from policies.frozen import dataclass
 from policies.policy import WorkspaceRules
 from sandbox import cache
-from sandbox.cache import cache_directory
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.engine.images import reference
 from sandbox.errors import SandboxError, WorkspaceError
@@ -42,6 +41,8 @@ class Snapshot:
     key: str
     left_out: tuple[LeftOut, ...]
     """What was not copied, and what was and does not work there (`LeftOutKind.UNUSABLE`)."""
+    manifest_file: Path
+    """Where the manifest is kept, in the cache."""
 
     def manifest(self) -> Manifest:
         """What was copied. Those who ask for the same share it.
@@ -49,7 +50,7 @@ class Snapshot:
         Raises:
             WorkspaceError: the host's cache was cleared while the sandbox ran.
         """
-        file = manifest_file(self.key)
+        file = self.manifest_file
         return _manifests.get(file, lambda: _load_manifest(file))
 
 
@@ -57,14 +58,19 @@ _manifests = Recent[Manifest](2)
 """By file. A hundred thousand files take 60 MB, so not for many workspaces."""
 
 
-def recorded(key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
-    """A copy that was taken before, by its key."""
-    return Snapshot(image=reference(key), key=key, left_out=left_out)
+def recorded(cache_directory: Path, key: str, left_out: tuple[LeftOut, ...]) -> Snapshot:
+    """A copy by its key, of which the manifest is in a cache."""
+    return Snapshot(
+        image=reference(key),
+        key=key,
+        left_out=left_out,
+        manifest_file=manifest_file(cache_directory, key),
+    )
 
 
-def manifest_file(key: str) -> Path:
+def manifest_file(cache_directory: Path, key: str) -> Path:
     """Where the manifest of a copy is kept; its age tells when the copy was last used."""
-    return cache_directory() / "manifests" / f"{key}.{_FORM}"
+    return cache_directory / "manifests" / f"{key}.{_FORM}"
 
 
 class RememberedCopy(NamedTuple):
@@ -87,6 +93,7 @@ class SnapshotMemory:
 
     def __init__(
         self,
+        cache_directory: Path,
         workspace: Workspace,
         rules: WorkspaceRules,
         prepared: PreparedImage,
@@ -96,7 +103,8 @@ class SnapshotMemory:
         where = os.path.realpath(workspace) if isinstance(workspace, Path) else str(workspace)
         text = repr((where, rules, prepared.key, personal, COPY_FORM))
         name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        self._file = cache_directory() / "workspaces" / f"{name}.json"
+        self._cache = cache_directory
+        self._file = cache_directory / "workspaces" / f"{name}.json"
         self.full_copy_file = self._file.with_suffix(".full")
         """Where the last copy of all of it is remembered (`FullCopy`)."""
 
@@ -108,15 +116,15 @@ class SnapshotMemory:
                 for path, reason, kind in raw["left_out"]
             )
             key = raw["key"]
-            os.utime(manifest_file(key))  # its age tells `prune` when it was last used
-            copied = recorded(key, left_out)
+            copied = recorded(self._cache, key, left_out)
+            os.utime(copied.manifest_file)  # its age tells `prune` when it was last used
             return RememberedCopy(raw["fingerprint"], raw["racy"], copied, raw["walk"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def keep(self, looked: Scan, snapshot: Snapshot, manifest: Manifest) -> None:
         """Remember a copy, and what it holds."""
-        keep_manifest(snapshot.key, manifest)
+        keep_manifest(snapshot.manifest_file, manifest)
         racy = {
             os.fsdecode(path): manifest.entries[path].blob
             for path in looked.racy
@@ -159,9 +167,9 @@ def unchanged(looked: Scan, remembered: RememberedCopy) -> bool:
     return all(content_id(looked, os.fsencode(name)) == blob for name, blob in racy.items())
 
 
-def keep_manifest(key: str, manifest: Manifest) -> None:
+def keep_manifest(file: Path, manifest: Manifest) -> None:
     """Remember what was copied, for `Snapshot.manifest`."""
-    cache.keep_pieces(manifest_file(key), dump_manifest(manifest))
+    cache.keep_pieces(file, dump_manifest(manifest))
 
 
 def dump_manifest(manifest: Manifest) -> Iterator[bytes]:

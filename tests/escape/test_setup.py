@@ -648,6 +648,7 @@ def test_killed_after_any_call_of_the_engine_nothing_half_stands_and_all_of_it_h
     setups: Setups, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # with proxies of its own
+    monkeypatch.setattr(engine, "cache", tmp_path / "cache/moonpool")
     command, network = f"echo whole > ~/mark; : {uuid.uuid4()}", f"{uuid.uuid4().hex}.example"
     policy = setups.policy()
     policy = replace(policy, setup=replace(policy.setup, commands=(command,), network=(network,)))

@@ -1,9 +1,11 @@
 """An engine for the images room that holds images in a dictionary and keeps count."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sandbox.cache import cache_directory
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError, EngineUnavailable
@@ -20,6 +22,7 @@ class FakeEngine(Engine):
     build_output: tuple[str, ...] = ()
     while_building: Callable[[], None] = lambda: None
     calls: list[str] = field(default_factory=list)
+    cache: Path = field(default_factory=lambda: cache_directory(os.environ))
 
     def image(self, ref: str) -> ImageInfo | None:
         self.calls.append(f"image {ref}")

@@ -124,6 +124,50 @@ def test_every_folder_of_a_room_has_its_place_in_the_readme() -> None:
     assert [path for path in sorted(inside) if f"`{path}`" not in named] == []
 
 
+def reads_environment(tree: ast.Module) -> bool:
+    """Whether it names `os.environ`, its twin in bytes, or a function that reads them.
+
+    What the standard library looks up for a caller is no part of it: the folders with programs, the
+    home directory, the one for temporary files.
+    """
+    names = {"environ", "environb", "getenv", "getenvb"}
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in names and _is_os(node.value))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module in {"os", "posix"}
+            and any(each.name in {*names, "*"} for each in node.names)
+        )
+        for node in ast.walk(tree)
+    )
+
+
+def _is_os(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in {"os", "posix"}
+
+
+def test_the_environment_is_read_by_command_line_and_configuration_only() -> None:
+    readers = {
+        MODULES[name].relative_to(ROOT) for name, tree in trees().items() if reads_environment(tree)
+    }
+    inside = {path for path in readers if path.is_relative_to("images/setup/inside")}
+    assert inside, "programs that run in a container, whose environment is made by us"
+    command_line = {path for path in readers if path.is_relative_to("agent/cli")}
+    assert {path.as_posix() for path in readers - inside - command_line} == {
+        "agent/config/environment.py",
+        # A program that opens a sandbox by itself: there is no command line that would hand it on.
+        "sandbox/sandbox.py",
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import os\nos.environ['A']", "import os\nos.getenv('A')", "from os import environ"],
+)
+def test_each_way_to_read_the_environment_is_seen(source: str) -> None:
+    assert reads_environment(ast.parse(source))
+
+
 @pytest.mark.parametrize("document", ["AGENTS.md", "README.md"])
 def test_every_path_that_a_document_names_is_there(document: str) -> None:
     named = _PATH.findall((ROOT / document).read_text("utf-8"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.preparation import environment
+from agent.config import environment
 from sandbox import cache
 
 VALUES: list[tuple[object, ...]] = [(1, b"two"), ((b"path", 3, "text"), None), ()]
@@ -32,13 +32,14 @@ def test_a_directory_of_the_users_is_the_one_that_is_named_absolutely_or_the_usu
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for given in ("", "relative/cache", "~/cache"):
+    for given, found in (
+        ("", tmp_path / ".cache/moonpool"),
+        ("relative/cache", tmp_path / ".cache/moonpool"),
+        ("~/cache", tmp_path / ".cache/moonpool"),
+        ("/elsewhere", Path("/elsewhere/moonpool")),
+    ):
         monkeypatch.setenv("XDG_CACHE_HOME", given)
-        assert cache.cache_directory() == tmp_path / ".cache/moonpool"
-        assert environment.cache_directory() == cache.cache_directory()
-    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
-    assert cache.cache_directory() == Path("/elsewhere/moonpool")
-    assert environment.cache_directory() == cache.cache_directory()
+        assert cache.cache_directory(os.environ) == environment.cache_directory() == found
 
 
 def test_what_is_no_regular_file_is_neither_waited_for_nor_left_open(tmp_path: Path) -> None:

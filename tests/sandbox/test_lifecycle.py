@@ -413,10 +413,14 @@ def test_a_full_disk_under_the_export_is_a_clear_error(
 
 
 def test_a_cache_that_can_not_be_written_is_a_clear_error(
-    open_box: OpenBox, workspace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_box: OpenBox,
+    engine: Engine,
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(engine, "cache", tmp_path / "file")
     (workspace / "a").write_text("a")
     with pytest.raises(SandboxError, match="XDG_CACHE_HOME"):
         open_box()

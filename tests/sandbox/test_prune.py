@@ -31,7 +31,8 @@ from sandbox.workspace.snapshot import manifest_file
 class OneSnapshot(Engine):
     """An engine that holds the copy of one workspace and nothing else."""
 
-    def __init__(self, *, created: str = "", tagged: str = "") -> None:
+    def __init__(self, cache: Path, *, created: str = "", tagged: str = "") -> None:
+        self.cache = cache
         self.created = created
         self.tagged = tagged
 
@@ -51,33 +52,26 @@ class OneSnapshot(Engine):
 
 
 @pytest.mark.parametrize("age_s", [0, UNUSED_AGE_S + 60])
-def test_a_copy_stays_while_it_is_used(
-    age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache.keep(manifest_file("k"), b"{}")
+def test_a_copy_stays_while_it_is_used(age_s: int, tmp_path: Path) -> None:
+    cache.keep(manifest_file(tmp_path, "k"), b"{}")
     then = time.time() - age_s
-    os.utime(manifest_file("k"), (then, then))
-    (found,) = leftovers(OneSnapshot())
+    os.utime(manifest_file(tmp_path, "k"), (then, then))
+    (found,) = leftovers(OneSnapshot(tmp_path))
     assert (found.kind, found.expired) == (LeftoverKind.SNAPSHOT, bool(age_s))
 
 
-def test_a_copy_whose_record_is_gone_may_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert [found.expired for found in leftovers(OneSnapshot())] == [True]
+def test_a_copy_whose_record_is_gone_may_go(tmp_path: Path) -> None:
+    assert [found.expired for found in leftovers(OneSnapshot(tmp_path))] == [True]
 
 
 @pytest.mark.parametrize("which", ["created", "tagged"])
 @pytest.mark.parametrize("age_s", [0, UNUSED_AGE_S + 60])
 def test_a_copy_of_another_users_counts_from_when_it_came(
-    which: str, age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    which: str, age_s: int, tmp_path: Path
 ) -> None:
     """Its record is in that user's cache, which nobody else looks into."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     then = datetime.fromtimestamp(time.time() - age_s, UTC).isoformat().replace("+00:00", "123Z")
-    engine = OneSnapshot(**{"created": "0001-01-01T00:00:00Z", which: then})
+    engine = OneSnapshot(tmp_path, **{"created": "0001-01-01T00:00:00Z", which: then})
     assert [found.expired for found in leftovers(engine)] == [bool(age_s)]
 
 
@@ -120,7 +114,8 @@ def test_an_image_stays_as_long_as_one_that_is_made_of_it() -> None:
 class Images(Engine):
     """An engine that holds these images."""
 
-    def __init__(self, *held: ImageInfo) -> None:
+    def __init__(self, cache: Path, *held: ImageInfo) -> None:
+        self.cache = cache
         self.held = held
 
     def volumes(self, label: str) -> list[VolumeInfo]:
@@ -138,13 +133,11 @@ def image(tag: str, size: int, layers: str, *labels: str) -> ImageInfo:
     )  # fmt: skip
 
 
-def test_each_counts_without_what_it_is_made_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_each_counts_without_what_it_is_made_of(tmp_path: Path) -> None:
     managed, prepared, setup = "moonpool.managed", "moonpool.prepared", "moonpool.setup"
     found = stored(
         Images(
+            tmp_path,
             image("moonpool/python:1", 500, "ab", managed),
             image("moonpool/setup:1", 600, "abc", managed, setup),
             image("moonpool/prepared:1", 601, "abcd", managed, setup, prepared),
@@ -160,25 +153,19 @@ def test_each_counts_without_what_it_is_made_of(
 
 
 @pytest.mark.parametrize("age_s", [0, UNUSED_AGE_S + 60])
-def test_a_layer_of_a_set_up_stays_while_it_is_used(
-    age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    cache.keep(layer_file("k"), b"")
+def test_a_layer_of_a_set_up_stays_while_it_is_used(age_s: int, tmp_path: Path) -> None:
+    cache.keep(layer_file(tmp_path, "k"), b"")
     then = time.time() - age_s
-    os.utime(layer_file("k"), (then, then))
-    (found,) = leftovers(_OneLayer(image("moonpool/setup:k", 1, "a", LABEL_SETUP)))
+    os.utime(layer_file(tmp_path, "k"), (then, then))
+    (found,) = leftovers(_OneLayer(tmp_path, image("moonpool/setup:k", 1, "a", LABEL_SETUP)))
     assert (found.kind, found.expired) == (LeftoverKind.SETUP_LAYER, bool(age_s))
 
 
 @pytest.mark.parametrize("age_s", [60, 2 * 3600])
-def test_a_draft_of_a_layer_stays_while_it_may_be_at_work(
-    age_s: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_a_draft_of_a_layer_stays_while_it_may_be_at_work(age_s: int, tmp_path: Path) -> None:
     created = datetime.fromtimestamp(time.time() - age_s, UTC).isoformat()
     draft = replace(image("moonpool/setup:draft-1f", 1, "a", LABEL_SETUP), created=created)
-    assert [found.expired for found in leftovers(_OneLayer(draft))] == [age_s > 3600]
+    assert [found.expired for found in leftovers(_OneLayer(tmp_path, draft))] == [age_s > 3600]
 
 
 class _OneLayer(Images):
@@ -198,8 +185,8 @@ class Busy(Images):
         raise EngineError("a disk usage operation is already running")
 
 
-def test_a_size_that_the_engine_does_not_say_now_is_none() -> None:
-    (found,) = stored(Busy())
+def test_a_size_that_the_engine_does_not_say_now_is_none(tmp_path: Path) -> None:
+    (found,) = stored(Busy(tmp_path))
     assert (found.id, found.own_bytes) == ("v", 0)
 
 

@@ -21,15 +21,12 @@ from sandbox.git import clone
 from sandbox.git.store import Store
 
 
-def materialize(
-    place: GitWorkspace, store: Path, *, environ: Mapping[str, str] | None = None
-) -> Path:
+def materialize(place: GitWorkspace, store: Path, *, environ: Mapping[str, str]) -> Path:
     """A clean private directory of that revision, with its history in ``.git``; only to be read.
 
     Args:
         store: a directory, made where it is missing; to be used by any number of processes.
-        environ: where the operator's proxies, certificates and ssh agent are named; None: the
-            process's own environment.
+        environ: where the operator's proxies, certificates and ssh agent are named.
 
     Raises:
         WorkspaceError: the repository or the revision can't be had.
@@ -45,7 +42,7 @@ def materialize(
         with os.fdopen(os.open(home / "lock", flags, 0o600)) as lock:
             # Threads count as processes do: each opens the file for itself.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return _ready(home, named) or _made(place, home, named, environ or os.environ)
+            return _ready(home, named) or _made(place, home, named, environ)
     except (PatchError, OSError) as error:
         raise WorkspaceError(
             f"revision {place.revision!r:.100} of {place.url!r:.200} can't be had: {error}"

@@ -8,9 +8,9 @@ from agent.batch.engines.interface import AttemptEngine
 from agent.batch.leftovers import LeftoverRemover
 from agent.batch.plan import BatchPlan
 from agent.cli.batch.options import usual_workers
+from agent.config import environment
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import UsageError, extra_missing
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from policies.frozen import dataclass
 

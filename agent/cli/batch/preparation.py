@@ -9,12 +9,13 @@ from pathlib import Path
 from agent.batch.plan import BatchPlan, Choices, PreparedChoices, choices_of, lacking
 from agent.batch.task import FolderWorkspace, Task
 from agent.batch.tasks.complaints import Complaints
+from agent.config import environment
 from agent.config.values import Configuration
 from agent.errors import ModelError, UsageError
 from agent.models.pricing import UNKNOWN
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
+from agent.preparation import workspace
 from agent.preparation.prepare import RunOptions
 from agent.risk.finding import accepted_risks
 from policies.policy import Policy

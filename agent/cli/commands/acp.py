@@ -7,9 +7,10 @@ from importlib.util import find_spec
 
 from agent.cli import options
 from agent.cli.arguments import Command, Given, Parameter, path, text
+from agent.config import environment
 from agent.errors import extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
-from agent.preparation import environment, workspace
+from agent.preparation import workspace
 from policies.file.scalars import duration_s
 
 VERIFY = text(

@@ -11,9 +11,9 @@ from agent.cli.hunks import chosen
 from agent.cli.options import ACCEPT_RISK, AS_JSON, BECAUSE, RUN
 from agent.cli.past_run import past_run
 from agent.cli.saying import print_json, progress
+from agent.config import environment
 from agent.errors import UsageError
 from agent.past_runs.reviewed_patch import reviewed_patch, spelled
-from agent.preparation import environment
 from agent.record.applied_patch import applied_of
 from agent.record.reader import read_record
 from agent.record.run_state import fold

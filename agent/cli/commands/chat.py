@@ -10,10 +10,10 @@ from agent.cli.chat import line_reader
 from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.face import COMMANDS, TerminalFace
 from agent.cli.controller import Frontend, conduct, may_ask
+from agent.config import environment
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
-from agent.preparation import environment
 from agent.preparation.prepare import notices_of, prepare
 from agent.terminal.approval_prompt import ChatAsker
 from agent.terminal.progress import Display, Layout

@@ -6,11 +6,11 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json
+from agent.config import environment
 from agent.config.values import AnthropicApi, Bedrock, Configuration, Vertex
 from agent.errors import UsageError
 from agent.models import open_model
 from agent.models.interface import ToolForm
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import one_line

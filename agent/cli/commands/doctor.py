@@ -10,8 +10,8 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json
+from agent.config import environment
 from agent.errors import ModelError, RecordError, UsageError
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.untrusted_text import visible
 from images.build import held

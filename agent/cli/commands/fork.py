@@ -22,14 +22,15 @@ from agent.cli.options import (
 )
 from agent.cli.saying import progress
 from agent.cli.signals import SignalGuard
+from agent.config import environment
 from agent.errors import UsageError
 from agent.lifecycle.job import Job, OnProgress
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.past_runs.fork import Fork, fork, keep_steps
 from agent.past_runs.fork_points import END, at, points
 from agent.past_runs.forked_run import begin, given_of, open_as_recorded, restore
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
+from agent.preparation import workspace
 from agent.preparation.policy import bounded
 from agent.record.chain import reopen
 from agent.record.events.recorded import plain

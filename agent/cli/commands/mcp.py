@@ -8,10 +8,11 @@ from agent import exit_codes
 from agent.cli import tidying
 from agent.cli.arguments import Command, Given, converted, flag, number, text, texts
 from agent.cli.options import CEILING, KERNEL_POLICY
+from agent.config import environment
 from agent.errors import UsageError, extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
+from agent.preparation import workspace
 from agent.preparation.policy import permit
 from policies.file.scalars import duration_s
 

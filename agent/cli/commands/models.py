@@ -8,10 +8,10 @@ from dataclasses import asdict
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, optional_argument
 from agent.cli.options import AS_JSON
+from agent.config import environment
 from agent.models.interface import Retrying, StreamEvent
 from agent.models.listing import OfferedModel
 from agent.models.open_model import offered
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.terminal.screen import open_screen
 from agent.terminal.table import Column, print_table

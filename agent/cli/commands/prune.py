@@ -7,8 +7,8 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given, flag
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json, progress
+from agent.config import environment
 from agent.past_runs.rescue import KeptContainer, NothingToRescue, Rescued, Rescuer
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.untrusted_text import one_line, visible
 from sandbox.engine.docker import Engine

@@ -8,13 +8,14 @@ from agent.cli.options import AS_JSON, BEGAN_WITH, RUN
 from agent.cli.past_run import past_run
 from agent.cli.saying import progress
 from agent.cli.signals import SignalGuard
+from agent.config import environment
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts
 from agent.lifecycle.job import Job
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recording
 from agent.past_runs.resume import recorded_instructions, recorded_policy
-from agent.preparation import environment, workspace
+from agent.preparation import workspace
 from agent.preparation.policy import bounded
 from agent.record.events.recorded import plain
 from agent.record.reader import read_record

@@ -7,11 +7,11 @@ from agent.cli.arguments import Command, Given, flag
 from agent.cli.controller import conduct, may_ask
 from agent.cli.options import EVENTS_AS_JSON, MODEL_OF_RUN, PRICES, RUN
 from agent.cli.past_run import OF_WORKSPACE
+from agent.config import environment
 from agent.config.values import Configuration
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import reopen_sealed
 from agent.past_runs.resume import HeldRun, take
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.preparation.policy import bounded
 from agent.record.outcome import CutShort

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from agent import exit_codes
 from agent.cli import past_run
 from agent.cli.arguments import Command, Given, flag, number, optional_argument
+from agent.config import environment
 from agent.errors import UsageError, extra_missing
 from agent.lifecycle.job import Job, OnProgress
-from agent.preparation import environment
 from agent.record.store import runs_directory
 from agent.tools.sandbox_protocol import SandboxProtocol
 

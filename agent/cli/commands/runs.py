@@ -6,7 +6,8 @@ from typing import assert_never
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, flag, number, path
-from agent.preparation import environment, workspace
+from agent.config import environment
+from agent.preparation import workspace
 from agent.record import outcome as outcomes
 from agent.record.outcome import Finished
 from agent.record.runs import RecordedRun, UnreadableRun, all_runs

@@ -10,10 +10,11 @@ from agent.cli.commands.image.shell import look_into, require_terminal
 from agent.cli.options import AS_JSON, CEILING, POLICY, WORKSPACE
 from agent.cli.saying import progress
 from agent.cli.signals import SignalGuard
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
 from agent.preparation import policy as policy_setup
+from agent.preparation import workspace
 from images.build import ensure
 from images.recipes import RUNTIME
 from images.setup import failed

@@ -10,8 +10,8 @@ from agent.cli.commands.runs import document_of
 from agent.cli.options import RUN
 from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.cli.saying import print_json
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment
 from agent.record.decisions import Decision, decisions
 from agent.record.reader import read_record
 from agent.record.timeline import RowKind, timeline

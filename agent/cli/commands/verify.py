@@ -8,9 +8,9 @@ from agent.cli import past_run
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON, RUN
 from agent.cli.past_run import OF_WORKSPACE
+from agent.config import environment
 from agent.past_runs import integrity
 from agent.past_runs.integrity import CheckState
-from agent.preparation import environment
 from agent.record.store import runs_directory
 from agent.untrusted_text import one_line
 

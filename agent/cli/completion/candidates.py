@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from agent.cli.completion.table import Known, Table
 from agent.cli.verbs import VERBS, Group
-from agent.preparation import environment
+from agent.config import environment
 from agent.untrusted_text import one_line
 
 _BUNDLED = Path(__file__).parents[3] / "policies" / "bundled"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.cli.verbs import VERBS, Verb, commands
-from agent.preparation import environment
+from agent.config import environment
 
 _CODE = Path(__file__).parents[1]
 _FORM = 1

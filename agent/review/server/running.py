@@ -9,7 +9,7 @@ import signal
 import socket
 import tempfile
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import uvicorn
@@ -65,7 +65,11 @@ def serve(
             timeout_keep_alive=_KEPT_ALIVE_S,
             timeout_graceful_shutdown=_LAST_ANSWERS_S,
         )
-        opened = _opened_in_browser(session.address, say) if opens else contextlib.nullcontext()
+        opened = (
+            _opened_in_browser(session.address, operator.environ, say)
+            if opens
+            else contextlib.nullcontext()
+        )
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)  # ends as Ctrl-C does
         with opened, contextlib.suppress(KeyboardInterrupt), contextlib.closing(desk):
@@ -88,19 +92,21 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def _opened_in_browser(address: str, say: Callable[[str], None]) -> Iterator[None]:
+def _opened_in_browser(
+    address: str, environ: Mapping[str, str], say: Callable[[str], None]
+) -> Iterator[None]:
     """Open it by a file that others can't read: a browser's command line is for all to see."""
     with tempfile.TemporaryDirectory(prefix="moonpool-review-") as folder:
         file = Path(folder) / "review.html"
         file.touch(mode=0o600)
         file.write_text(onward(address), "utf-8")
-        if not _has_display() or not webbrowser.open(file.as_uri()):
+        if not _has_display(environ) or not webbrowser.open(file.as_uri()):
             say("no browser could be opened: open the address in one on this machine")
         yield
 
 
-def _has_display() -> bool:
+def _has_display(environ: Mapping[str, str]) -> bool:
     """Whether there is a screen: a browser in the terminal is no place for a review."""
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")) or (
+    return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")) or (
         os.name != "posix" or os.uname().sysname == "Darwin"
     )

@@ -6,11 +6,12 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from agent.config import environment
 from agent.errors import UsageError
 from agent.lifecycle.job import OpenBox
 from agent.past_runs.forked_run import given_of
-from agent.preparation import environment, workspace
 from agent.preparation import model as model_setup
+from agent.preparation import workspace
 from agent.preparation.policy import bounded
 from agent.preparation.prepare import Preparation, RunOptions, prepare
 from agent.risk.finding import accepted_risks

@@ -19,8 +19,8 @@ from inspect_ai.util import (
 )
 from pydantic import BaseModel, ConfigDict
 
+from agent.config import environment
 from agent.errors import UsageError
-from agent.preparation import environment
 from agent.preparation.policy import bounded
 from agent.servers.inspect.compose import ComposedSandbox, composed
 from policies.file import scalars

@@ -10,14 +10,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.config import environment
 from agent.errors import UsageError
 from agent.lifecycle.open_sandbox import image_for
-from agent.preparation import environment
 from agent.servers.inspect.config import SandboxRequest
 from images import recipes
 from policies.frozen import dataclass
 from policies.policy import Policy
-from sandbox.cache import cache_directory
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_OWNER, LABEL_RUN, SAMPLE_RUN, owner
 from sandbox.errors import WorkspaceError
@@ -56,7 +55,7 @@ def ready(request: SandboxRequest, on_progress: Callable[[str], None]) -> ReadyS
     """
     environ = environment.environ()
     engine = Engine.connect(environ)
-    empty = _empty_folder()
+    empty = _empty_folder(engine)
     image = image_for(request.policy, empty, engine, environ=environ, on_progress=on_progress)
     return ReadySandbox(
         engine=engine,
@@ -81,9 +80,9 @@ def _workspace(request: SandboxRequest, engine: Engine, image: str, empty: Path)
         return empty
 
 
-def _empty_folder() -> Path:
+def _empty_folder(engine: Engine) -> Path:
     """What samples without an image's folder begin with: nothing."""
-    place = cache_directory() / "empty-workspace"
+    place = engine.cache / "empty-workspace"
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(place.iterdir()):

@@ -14,9 +14,9 @@ import anyio
 from anyio.to_thread import run_sync
 from mcp.types import RequestId
 
+from agent.config import environment
 from agent.config.instructions import Instructions
 from agent.lifecycle.job import Job
-from agent.preparation import environment
 from agent.preparation import model as model_setup
 from agent.preparation.policy import permit
 from agent.preparation.workspace import is_inside, refuse_inside

@@ -101,7 +101,9 @@ def test_the_value_of_a_secret_is_not_in_the_key(
     assert _found(named, workspace) == key
 
 
-def test_what_is_there_is_said_with_its_size_and_touched(policy: Policy, workspace: Path) -> None:
+def test_what_is_there_is_said_with_its_size_and_touched(
+    policy: Policy, workspace: Path, tmp_path: Path
+) -> None:
     told: list[str] = []
     ref = _found(_with(policy, network=("a.example",), as_root=True), workspace, told)
     assert told == [
@@ -109,7 +111,7 @@ def test_what_is_there_is_said_with_its_size_and_touched(policy: Policy, workspa
         "set-up reached: a.example",
         "set-up ran as root (setup.as_root)",
     ]
-    assert layer_file(ref.rpartition(":")[2]).exists()
+    assert layer_file(tmp_path / "cache/moonpool", ref.rpartition(":")[2]).exists()
 
 
 def test_programs_that_the_policy_lists_are_named_where_set_up_replaced_them(

@@ -43,8 +43,8 @@ def _lease(
 
 
 @pytest.fixture(autouse=True)
-def _own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def _own_locks(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "cache", tmp_path / "moonpool")
 
 
 def _standing(engine: Engine, running: RunningProxy) -> tuple[bool, bool]:

@@ -71,7 +71,7 @@ def disguised(engine: Engine, image: str) -> Iterator[str]:
     for info in engine.images(f"{RECIPE_LABEL}={name}"):
         made = prepare(engine, info, on_progress=lambda _: None)
         engine.remove_image(made.id)
-        inventory_file(made.key).unlink(missing_ok=True)
+        inventory_file(engine.cache, made.key).unlink(missing_ok=True)
         for tag in info.tags:
             with contextlib.suppress(EngineError):  # a copy on top of it is being removed
                 engine.remove_image(tag)

@@ -46,14 +46,15 @@ KINDS = {"layer": Engine, "volume": EngineWithoutLayers}
 def connected(kind: str, directory: Path) -> Iterator[Engine]:
     """An engine of this kind. What its volumes are called that others may share is noted in the
     directory, and not where others would find it; at the end they are removed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sandbox.container.volumes.cache_directory", lambda: directory)
-        engine = KINDS[kind].connect(os.environ)
-        known = {row.name for row in engine.volumes(LABEL_LOWER)}
-        yield engine
-        names = {published(file.stem) for file in directory.glob("volumes/*.json")} - known
-        for name in names - {None}:
-            engine.remove_volume(str(name))
+    engine = KINDS[kind].connect(os.environ)
+    directory.mkdir(exist_ok=True)
+    (directory / "inventories").symlink_to(engine.cache / "inventories")
+    engine.cache = directory
+    known = {row.name for row in engine.volumes(LABEL_LOWER)}
+    yield engine
+    names = {published(directory, file.stem) for file in directory.glob("volumes/*.json")} - known
+    for name in names - {None}:
+        engine.remove_volume(str(name))
 
 
 @pytest.fixture
@@ -417,7 +418,7 @@ def test_a_shared_volume_that_went_away_is_made_again(
         assert box.run("ls ~/.bashrc").stdout == b"/home/agent/.bashrc\n"
         box.close()
         for file in shared.glob("*.json"):
-            made.add(str(published(file.stem)))
+            made.add(str(published(kind.cache, file.stem)))
             file.write_text(content)
     assert len(made) >= 4
     later = {row.name: row for row in kind.volumes(LABEL_LOWER) if row.name in made}
@@ -430,8 +431,8 @@ def test_a_volume_that_is_being_filled_is_not_removed(
     open_closed: OpenHere, kind: Engine, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_closed().close()
-    (name, *_) = (str(published(file.stem)) for file in shared.glob("*.json"))
-    monkeypatch.setattr("sandbox.opening.stored.published", lambda _: None)
+    (name, *_) = (str(published(kind.cache, file.stem)) for file in shared.glob("*.json"))
+    monkeypatch.setattr("sandbox.opening.stored.published", lambda *_: None)
     (item,) = (item for item in leftovers(kind) if item.id == name)
     assert not item.expired
     later = time.time() + 2 * 3600

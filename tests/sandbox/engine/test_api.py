@@ -205,7 +205,7 @@ def test_each_refusal_becomes_an_error_of_ours(
 ) -> None:
     body = json.dumps({"message": message}).encode()
     server = answering(b"HTTP/1.1 %d No\r\n\r\n%b" % (status, body))
-    engine = Engine(Endpoint(source="test", host=""), server.api)
+    engine = Engine(Endpoint(source="test", host=""), server.api, {})
     with pytest.raises(error, match=r"^starting the container: ") as raised:
         engine.start("c")
     assert type(raised.value) is error
@@ -224,7 +224,7 @@ def test_a_container_that_has_ended_is_killed_already(
 ) -> None:
     body = json.dumps({"message": message}).encode()
     server = answering(b"HTTP/1.1 %d No\r\n\r\n%b" % (status, body))
-    Engine(Endpoint(source="test", host=""), server.api).kill("c")
+    Engine(Endpoint(source="test", host=""), server.api, {}).kill("c")
 
 
 def test_a_socket_that_nobody_may_open_is_told_as_such(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ Content = dict[str, tuple[object, ...]]
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str) -> Path:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, image: str) -> Path:
     """Nothing of what other tests copied is remembered."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(engine, "cache", tmp_path / "cache/moonpool")
     return tmp_path / "cache"
 
 

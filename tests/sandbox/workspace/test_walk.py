@@ -53,15 +53,15 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SnapshotMemory:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def memory(tmp_path: Path) -> SnapshotMemory:
     inventory = Inventory(programs={}, links={}, directories={}, search_path=())
     image = PreparedImage(id="i", key="k", inventory=inventory, python="python3", environment=())
-    return SnapshotMemory(tmp_path, load("default").workspace, image, personal=PersonalConfig())
+    rules, personal = load("default").workspace, PersonalConfig()
+    return SnapshotMemory(tmp_path / "cache", tmp_path, rules, image, personal=personal)
 
 
 @pytest.fixture
-def kept(memory: SnapshotMemory) -> Callable[[Scan], RememberedCopy]:
+def kept(memory: SnapshotMemory, tmp_path: Path) -> Callable[[Scan], RememberedCopy]:
     """What is remembered of a copy that was made after such a look."""
 
     def keep(looked: Scan) -> RememberedCopy:
@@ -70,7 +70,7 @@ def kept(memory: SnapshotMemory) -> Callable[[Scan], RememberedCopy]:
             for path in looked.racy
         }
         manifest = Manifest(entries=entries, tracked=None, rule_files={})
-        memory.keep(looked, recorded("key", ()), manifest)
+        memory.keep(looked, recorded(tmp_path / "cache", "key", ()), manifest)
         remembered = memory.recall()
         assert remembered is not None
         return remembered

@@ -102,7 +102,9 @@ class CargoBoxes:
         name = _name_here(engine, needed)
         if name is None:
             waiting = f"image {needed.ref}: another run gets it, waiting"
-            with cache.alone(f"carried-{_digest(needed)}", lambda: on_progress(waiting)):
+            with cache.alone(
+                engine.cache, f"carried-{_digest(needed)}", lambda: on_progress(waiting)
+            ):
                 name = _name_here(engine, needed)
                 if name is None:
                     on_progress(f"image {needed.ref}: it is not on this machine, and is sent for")
@@ -138,7 +140,9 @@ class _Copy:
     def __call__(self, prepared: PreparedImage) -> Snapshot:
         workspace = self._parcel.workspace
         waiting = "another run gets the workspace's copy, waiting"
-        with cache.alone(f"carried-{workspace.key}", lambda: self._say(waiting)):
+        with cache.alone(
+            self._engine.cache, f"carried-{workspace.key}", lambda: self._say(waiting)
+        ):
             return lay(self._engine, prepared, workspace, self._content)
 
     def _content(self) -> Iterator[bytes]:

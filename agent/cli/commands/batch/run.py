@@ -38,9 +38,9 @@ from agent.cli.batch.options import (
 from agent.cli.batch.places import AttemptPlace, BegunBatch, place_of
 from agent.cli.batch.preparation import prepared
 from agent.cli.batch.watchers import open_watcher
+from agent.config import environment
 from agent.conversation.shared_budget import BatchUsed, SharedBudget, used_by
 from agent.errors import RecordError
-from agent.preparation import environment
 from agent.record.store import runs_directory
 from agent.terminal.screen import print_line
 from agent.untrusted_text import visible

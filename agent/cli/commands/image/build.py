@@ -4,7 +4,7 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given, flag, rest
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json, progress
-from agent.preparation import environment
+from agent.config import environment
 from images.build import ensure, rebuild
 from sandbox.engine.docker import Engine
 

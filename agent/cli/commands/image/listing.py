@@ -7,7 +7,7 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json
-from agent.preparation import environment
+from agent.config import environment
 from agent.terminal.screen import open_screen
 from agent.terminal.table import Column, print_table
 from agent.untrusted_text import one_line

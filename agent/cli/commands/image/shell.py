@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, argument
 from agent.cli.saying import progress
-from agent.preparation import environment
+from agent.config import environment
 from images.build import ensure
 from sandbox.container import throwaway_shell
 from sandbox.container.prepared_image import PreparedImage, prepare

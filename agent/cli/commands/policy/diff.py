@@ -6,7 +6,7 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, flag
 from agent.cli.options import AS_JSON
 from agent.cli.saying import print_json, progress
-from agent.preparation import environment
+from agent.config import environment
 from agent.untrusted_text import one_line
 from images.build import ensure
 from policies.kernel.image import Inventory

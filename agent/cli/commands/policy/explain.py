@@ -7,7 +7,7 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, choice, flag, rest
 from agent.cli.options import CEILING
 from agent.cli.saying import print_json
-from agent.preparation import environment
+from agent.config import environment
 from agent.preparation.policy import permit
 from agent.terminal.screen import Line, open_screen
 from agent.untrusted_text import visible

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.preparation import environment
+from agent.config import environment
 from images import recipes
 from images.build import held
 from policies.errors import PolicyError

@@ -7,9 +7,9 @@ from pathlib import Path
 from agent import exit_codes
 from agent.cli import past_run
 from agent.cli.arguments import Command, Given, argument, flag
+from agent.config import environment
 from agent.errors import UsageError
 from agent.past_runs.policy_usage import policy_usage
-from agent.preparation import environment
 from agent.record.reader import read_record
 from agent.record.store import EVENTS, runs_directory
 from agent.untrusted_text import one_line

@@ -6,7 +6,7 @@ from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
 from agent.cli.options import CEILING
 from agent.cli.saying import print_json, progress
-from agent.preparation import environment
+from agent.config import environment
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line, visible
 from images.build import held

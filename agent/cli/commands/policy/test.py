@@ -9,7 +9,8 @@ from agent.cli.arguments import Command, Given, argument, flag, path
 from agent.cli.commands.policy.kernel_examples import KernelExample, trials
 from agent.cli.options import AS_JSON, CEILING
 from agent.cli.saying import print_json, progress
-from agent.preparation import environment, workspace
+from agent.config import environment
+from agent.preparation import workspace
 from agent.preparation.policy import permit
 from agent.untrusted_text import one_line
 from images.build import ensure

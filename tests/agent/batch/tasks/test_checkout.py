@@ -42,7 +42,7 @@ def get(repository: Path, tmp_path: Path) -> Callable[[str], Path]:
 
     def made(revision: str) -> Path:
         place = GitWorkspace(url=str(repository), revision=revision)
-        return materialize(place, tmp_path / "store")
+        return materialize(place, tmp_path / "store", environ=os.environ)
 
     return made
 
@@ -123,13 +123,13 @@ def test_linked_work_tree_is_refused(repository: Path, tmp_path: Path) -> None:
     git(repository, "worktree", "add", "-q", str(tmp_path / "linked"), "v1")
     place = GitWorkspace(url=str(tmp_path / "linked"), revision="HEAD")
     with pytest.raises(WorkspaceError, match="stands elsewhere: name that one"):
-        materialize(place, tmp_path / "store")
+        materialize(place, tmp_path / "store", environ=os.environ)
 
 
 def test_shallow_repository_keeps_its_boundary(repository: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "shallow")
     place = GitWorkspace(url=str(tmp_path / "shallow"), revision="main")
-    found = materialize(place, tmp_path / "store")
+    found = materialize(place, tmp_path / "store", environ=os.environ)
     assert git(found, "log", "--format=%s") == "second"
     assert git(found, "status", "--porcelain") == ""
 

@@ -1,4 +1,4 @@
-"""What the operator's environment says: the only module of this room that reads it."""
+"""What the operator's environment says; beside the command line the one module that reads it."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def user_directory() -> Path | None:
 
 def user() -> str:
     """The name of whoever runs this process."""
-    import getpass
+    import getpass  # noqa: PLC0415 - for a review only
 
     try:
         return getpass.getuser()
