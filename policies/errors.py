@@ -73,6 +73,12 @@ class PolicyError(CarryingError):
         super().__init__(f"{where}: {key}: {message}" if key else f"{where}: {message}")
 
     @property
+    def in_full(self) -> str:
+        """As its text, with the column."""
+        place = f"{self.where}:{self.where.column}" if self.where.line else f"{self.where}"
+        return f"{place}: {f'{self.key}: ' if self.key else ''}{self.message}"
+
+    @property
     def all(self) -> "tuple[PolicyError, ...]":
         """This error and the others of its file."""
         return (self, *self.others)

@@ -23,7 +23,7 @@ A file, YAML, unknown keys are errors::
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import pydantic
 
@@ -31,8 +31,10 @@ from agent.errors import UsageError
 from agent.models.pricing import BOUNDLESS_TOKENS, ModelInfo, PriceEntry, Prices, Rates
 from policies.errors import PolicyError
 from policies.file import document as documents
-from policies.file.document import Document, KeyPath, parse, read_text, spelled
-from policies.file.fields import StrictModel
+from policies.file.document import Document, parse, read_text, spelled
+from policies.file.fields import StrictModel, decoded_strictly
+
+_CALLED: Final = "prices file"
 
 
 def load(path: Path) -> tuple[PriceEntry, ...]:
@@ -42,18 +44,18 @@ def load(path: Path) -> tuple[PriceEntry, ...]:
         UsageError: one line that names file, line, column and key path.
     """
     try:
-        text = read_text(path, shown_as=str(path))
+        text = read_text(path, shown_as=str(path), called=_CALLED)
     except PolicyError as error:
-        raise _usage_error(error) from error
+        raise UsageError(error.in_full) from error
     return decode(text, file=str(path))
 
 
 def decode(text: str, *, file: str) -> tuple[PriceEntry, ...]:
     """As `load`, from text; ``file`` stands in the errors."""
     try:
-        return _entries(parse(text, file=file), file)
+        return _entries(parse(text, file=file, called=_CALLED), file)
     except PolicyError as error:
-        raise _usage_error(error) from error
+        raise UsageError(error.in_full) from error
 
 
 def own(path: Path) -> tuple[PriceEntry, ...]:
@@ -62,16 +64,13 @@ def own(path: Path) -> tuple[PriceEntry, ...]:
 
 
 def _entries(document: Document, file: str) -> tuple[PriceEntry, ...]:
-    try:
-        whole = _PriceFile.model_validate(document.data)
-    except pydantic.ValidationError as error:
-        raise _complaint(error, document) from error
+    whole = decoded_strictly(_PriceFile, document, unknown="is no key of a prices file")
     entries: dict[str, PriceEntry] = {}
     for index, model in enumerate(whole.models):
         if model.model in entries:
-            raise _placed(
-                document, ("models", index, "model"), f"{model.model!r} stands there already"
-            )
+            path = ("models", index, "model")
+            message = f"{model.model!r} stands there already"
+            raise PolicyError(message, where=document.where(path), key=spelled(path))
         entries[model.model] = _entry(model, file)
     return tuple(entries.values())
 
@@ -109,7 +108,7 @@ class _Model(StrictModel):
     @pydantic.model_validator(mode="after")
     def _has_a_usual_price(self) -> "_Model":
         if self.long_prompt is not None and self.usd_per_million is None:
-            raise ValueError("long_prompt needs usd_per_million beside it")
+            raise ValueError("a long_prompt needs usd_per_million beside it")
         return self
 
 
@@ -148,28 +147,3 @@ def _rates(given: _Rates) -> Rates:
         cache_write=given.input if write is None else write,
         cache_read=given.input if read is None else read,
     )
-
-
-def _complaint(error: pydantic.ValidationError, document: Document) -> PolicyError:
-    """The one about what is deepest in the file: the nearest to the cause."""
-    worst = max(error.errors(), key=lambda item: len(item["loc"]))
-    path = worst["loc"]
-    match worst["type"]:
-        case "missing":
-            return _placed(document, path[:-1], f"{path[-1]} is missing")
-        case "extra_forbidden":
-            where = document.keys.get(path, document.where(path))
-            return PolicyError("is no key of a prices file", where=where, key=spelled(path))
-        case _:
-            return _placed(document, path, worst["msg"].removeprefix("Value error, "))
-
-
-def _placed(document: Document, path: KeyPath, message: str) -> PolicyError:
-    return PolicyError(message, where=document.where(path), key=spelled(path))
-
-
-def _usage_error(error: PolicyError) -> UsageError:
-    where = error.where
-    place = f"{where.file}:{where.line}:{where.column}" if where.line else where.file
-    message = error.message.replace("a policy", "a prices file").replace("policies", "prices files")
-    return UsageError(f"{place}: {f'{error.key}: ' if error.key else ''}{message}")

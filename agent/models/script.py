@@ -4,7 +4,7 @@ For demonstrations and tests without a key: everything but the words of the mode
 file's form, its strict reading (every error with file, line and key path), and the playing.
 Deterministic: the same file and the same results give the same run. Usage is zero.
 
-A file, YAML, at most 16 MiB; unknown keys are errors::
+A file, YAML as strict as a policy's, at most 16 MiB; unknown keys are errors::
 
     version: 1
     turns:                            # one for each answer of the model, in order
@@ -31,13 +31,13 @@ A resumed run goes on where its history stands: the first reply of a process is 
 many as the history holds answers.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import pydantic
-import yaml
 
 from agent.errors import ModelError, UsageError
 from agent.models.interface import (
@@ -54,13 +54,12 @@ from agent.models.interface import (
     Usage,
     UserMessage,
 )
-from policies.file.fields import StrictModel
+from policies.errors import PolicyError
+from policies.file.document import parse, utf8
+from policies.file.fields import StrictModel, check_version, decoded_strictly
 from sandbox.threads import Recent
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
-_DEEPEST: Final = 60
-_MOST_VALUES: Final = 200_000
-_Place = tuple[str | int, ...]
 
 
 def load(path: Path) -> tuple["Turn", ...]:
@@ -87,22 +86,14 @@ _decoded = Recent[tuple["Turn", ...]](2)
 def decode(data: bytes, name: str) -> tuple["Turn", ...]:
     """As `load`, from bytes; ``name`` stands in the errors."""
     try:
-        node = yaml.compose(data, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise UsageError(f"{name}:{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from error
-    if node is None:
-        raise UsageError(f"{name}: the script is empty: it needs version and turns")
-    document = _Document(name)
-    value = document.value(node, ())
-    try:
-        script = _Script.model_validate(value)
-    except pydantic.ValidationError as error:
-        raise UsageError(document.explained(error)) from error
+        document = parse(utf8(data, file=name), file=name, called="script")
+        check_version(document, called="script")
+        unknown = "is no key of a script (docs/models.md has them)"
+        script = decoded_strictly(_Script, document, unknown=unknown)
+    except PolicyError as error:
+        raise UsageError(str(error)) from error
     return tuple(
-        Turn.model_construct(**dict(turn), line=document.line(("turns", index)))
+        Turn.model_construct(**dict(turn), line=document.where(("turns", index)).line)
         for index, turn in enumerate(script.turns)
     )
 
@@ -116,7 +107,7 @@ def _compiling(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
+        raise ValueError(f"no regular expression: {error}") from error
     return text
 
 
@@ -129,8 +120,8 @@ _Expect = Annotated[str, pydantic.Field(min_length=1)] | _Regex
 
 class _TurnForm(StrictModel):
     text: str = ""
-    calls: list[_ScriptCall] = pydantic.Field(default_factory=list)
-    expect: _Expect | list[_Expect] = pydantic.Field(default_factory=list)
+    calls: tuple[_ScriptCall, ...] = ()
+    expect: _Expect | tuple[_Expect, ...] = ()
     # In YAML a reason is a string, which strict mode would not take for the enum.
     stop: Annotated[StopReason, pydantic.Field(strict=False)] | None = None
 
@@ -139,7 +130,7 @@ class _TurnForm(StrictModel):
         if not (self.text.strip() or self.calls or self.stop):
             raise ValueError("a turn needs text, calls or stop")
         if self.stop == StopReason.TOOL_USE and not self.calls:
-            raise ValueError("stop: tool_use needs calls")
+            raise ValueError("a turn that says stop: tool_use needs calls")
         return self
 
 
@@ -152,85 +143,7 @@ class Turn(_TurnForm):
 
 class _Script(StrictModel):
     version: Literal[1]
-    turns: Annotated[list[_TurnForm], pydantic.Field(min_length=1)]
-
-
-class _Document:
-    """Plain values of YAML nodes, and the line that each place stands on."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lines: dict[_Place, int] = {}
-        self._scalars = yaml.SafeLoader("")
-
-    def line(self, place: _Place) -> int:
-        """Of the place, or of the nearest one around it."""
-        while place not in self._lines:
-            place = place[:-1]
-        return self._lines[place]
-
-    def value(self, node: yaml.Node, place: _Place) -> object:
-        self._lines[place] = node.start_mark.line + 1
-        if len(place) > _DEEPEST:
-            # An alias that contains itself ends here too.
-            raise self._error(place, "nested too deeply")
-        if len(self._lines) > _MOST_VALUES:
-            # Aliases of aliases grow without end from a few lines.
-            raise self._error(place, f"more than {_MOST_VALUES} values")
-        match node:
-            case yaml.MappingNode():
-                return self._mapping(node, place)
-            case yaml.SequenceNode():
-                return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
-            case _:
-                return self._scalar(node, place)
-
-    def _mapping(self, node: yaml.MappingNode, place: _Place) -> dict[str, object]:
-        result: dict[str, object] = {}
-        for key_node, value_node in node.value:
-            key = self._scalar(key_node, place) if isinstance(key_node, yaml.ScalarNode) else None
-            if not isinstance(key, str):
-                raise self._error(place, "a key must be text: put it in quotes")
-            if key in result:
-                self._lines[(*place, key)] = key_node.start_mark.line + 1
-                raise self._error((*place, key), "stands there twice")
-            result[key] = self.value(value_node, (*place, key))
-        return result
-
-    def _scalar(self, node: yaml.Node, place: _Place) -> object:
-        try:
-            value = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self._error(place, f"not a value: {str(error).splitlines()[0]}") from error
-        if isinstance(value, float) and value - value != 0:
-            raise self._error(place, "JSON has no such number")
-        if value is None or isinstance(value, str | int | float | bool):
-            return value
-        raise self._error(place, f"JSON has no {type(value).__name__}: put it in quotes")
-
-    def explained(self, error: pydantic.ValidationError) -> str:
-        """The first complaint about what is deepest in the file: the nearest to the cause."""
-        worst = max(error.errors(), key=lambda item: len(self._known(item["loc"])))
-        place = self._known(worst["loc"])
-        said = {
-            "extra_forbidden": "is no key of a script (docs/models.md has them)",
-            "missing": f"{worst['loc'][-1] if worst['loc'] else ''} is missing",
-        }.get(worst["type"], worst["msg"].removeprefix("Value error, "))
-        return str(self._error(place, said))
-
-    def _known(self, loc: _Place) -> _Place:
-        """pydantic names the branches of a union in its places; the file does not."""
-        place: _Place = ()
-        for step in loc:
-            if (*place, step) in self._lines:
-                place = (*place, step)
-        return place
-
-    def _error(self, place: _Place, message: str) -> UsageError:
-        key = "".join(
-            f"[{step}]" if isinstance(step, int) else f".{step}" for step in place
-        ).removeprefix(".")
-        return UsageError(f"{self._name}:{self.line(place)}: {key + ': ' if key else ''}{message}")
+    turns: Annotated[tuple[_TurnForm, ...], pydantic.Field(min_length=1)]
 
 
 _SHOWN_CHARACTERS: Final = 400
@@ -289,7 +202,7 @@ class ScriptModel:
         return Reply(message=message, stop=stop, usage=Usage())
 
     def _check(self, turn: Turn, number: int, results: str) -> None:
-        expected = turn.expect if isinstance(turn.expect, list) else [turn.expect]
+        expected = turn.expect if isinstance(turn.expect, tuple) else (turn.expect,)
         for expectation in expected:
             if not found(expectation, results):
                 raise ModelError(
@@ -320,7 +233,12 @@ def found(expectation: str | _Regex, results: str) -> bool:
 def _message(turn: Turn, number: int) -> AssistantMessage:
     text = [Text(text=turn.text)] if turn.text else []
     calls = [
-        ToolUse(id=f"script_{number}_{position}", name=call.tool, arguments=call.arguments)
+        ToolUse(
+            id=f"script_{number}_{position}",
+            name=call.tool,
+            # As a provider's answer would have them: with lists, not with tuples.
+            arguments=json.loads(json.dumps(call.arguments)),
+        )
         for position, call in enumerate(turn.calls, start=1)
     ]
     return AssistantMessage(blocks=(*text, *calls))

@@ -13,8 +13,16 @@ from typing import Any
 
 from policies.errors import PolicyError, Where
 from policies.file.document import Document, KeyPath, spelled
-from policies.file.fields import CommandEntry, ServiceEntry
-from policies.file.keys import KEYS, PROTECTING, BoundKey, ListKey, PolicyKey, fields_of
+from policies.file.fields import CommandEntry
+from policies.file.keys import (
+    KEYS,
+    PROTECTING,
+    BoundKey,
+    ListKey,
+    PolicyKey,
+    ServiceEntry,
+    fields_of,
+)
 from policies.file.scalars import is_path
 from policies.file.schema import PolicyHead, said
 from policies.frozen import dataclass

@@ -76,8 +76,8 @@ def spelled(path: KeyPath) -> str:
     return text
 
 
-def read_text(path: Path, *, shown_as: str) -> str:
-    """The text of a policy file.
+def read_text(path: Path, *, shown_as: str, called: str = "policy") -> str:
+    """The text of a policy, or of another file as strict; ``called`` names its kind.
 
     Raises:
         PolicyError: it is missing, not a regular file, too large or not UTF-8.
@@ -94,7 +94,7 @@ def read_text(path: Path, *, shown_as: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PolicyError(f"can't be read: {reason}", where=where) from error
-    return decoded(raw, file=shown_as)
+    return decoded(raw, file=shown_as, called=called)
 
 
 def packaged(name: str) -> Document:

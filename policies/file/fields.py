@@ -6,7 +6,7 @@ of `commands`) and the sentence for each complaint of its. Refuses to know the k
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -15,14 +15,15 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
 from policies.errors import PolicyError
 from policies.file import scalars
-from policies.file.document import Data, Document, KeyPath
+from policies.file.document import Data, Document, KeyPath, spelled
 from policies.policy import History
 
 
@@ -38,6 +39,8 @@ class StrictModel(BaseModel):
         defer_build=True,
     )  # fmt: skip
 
+
+_Form = TypeVar("_Form", bound=StrictModel)
 
 _KIND = {
     "string_type": "text",
@@ -92,6 +95,37 @@ def told(
             return path, unknown(path)
         case kind:
             return path, sentence(kind, detail, value_at(data, path))
+
+
+def decoded_strictly(form: type[_Form], document: Document, *, unknown: str) -> _Form:
+    """A file in the form that its kind has; ``unknown``: what to say of a key that is none.
+
+    Raises:
+        PolicyError: about what is deepest in the file, the nearest to the cause.
+    """
+
+    def place(detail: ErrorDetails) -> KeyPath:
+        """pydantic names the branches of a union in its places; the file has none."""
+        path: KeyPath = ()
+        for part in detail["loc"]:
+            path = (*path, part) if (*path, part) in document.values else path
+        return path
+
+    try:
+        return form.model_validate(document.data)
+    except ValidationError as invalid:
+        worst = max(invalid.errors(include_url=False), key=lambda detail: len(place(detail)))
+    path, where = place(worst), document.where(place(worst))
+    match worst["type"]:
+        case "missing":
+            message = f"{worst['loc'][-1]} is missing"
+        case "extra_forbidden":
+            message, where = unknown, document.keys.get(path, where)
+        case "too_short" | "string_too_short":
+            message = "is empty"
+        case kind:
+            message = sentence(kind, worst, value_at(document.data, path))
+    raise PolicyError(message, where=where, key=spelled(path))
 
 
 def sentence(kind: str, detail: Mapping[str, Any], value: Data) -> str:
@@ -305,26 +339,6 @@ class _NameOrEntry:
     ) -> dict[str, Any]:
         name = {"type": "string", "description": "A program, with any arguments."}
         return {"anyOf": [name, handler(core)]}
-
-
-class ServiceEntry(StrictModel):
-    """A database or a cache that tests need, in a domain of its own, on loopback."""
-
-    name: PlainName
-    command: CommandLine = Field(
-        description="The shell line that starts it, in a directory of its own, which is its HOME "
-        "and the one place it may write; empty at each start of the container."
-    )
-    ready: CommandLine = Field(
-        description="The shell line that succeeds once it can be used; tried until then."
-    )
-    programs: tuple[ProgramName, ...] = Field(
-        default=(),
-        description="What may run in its domain beside the programs that the two lines name.",
-    )
-    timeout: Duration = Field(
-        default=60.0, description="How long it may take until it is ready; unless said, `1m`."
-    )
 
 
 Command = Annotated[CommandEntry, BeforeValidator(_entry), _NameOrEntry()]

@@ -27,8 +27,8 @@ from policies.file.fields import (
     ProgramName,
     ReviewerName,
     SecretName,
-    ServiceEntry,
     Size,
+    StrictModel,
     Waiting,
 )
 from policies.file.scalars import spelled_duration, spelled_size
@@ -46,6 +46,26 @@ from policies.policy import (
     Tool,
     WorkspaceRules,
 )
+
+
+class ServiceEntry(StrictModel):
+    """A database or a cache that tests need, in a domain of its own, on loopback."""
+
+    name: PlainName
+    command: CommandLine = Field(
+        description="The shell line that starts it, in a directory of its own, which is its HOME "
+        "and the one place it may write; empty at each start of the container."
+    )
+    ready: CommandLine = Field(
+        description="The shell line that succeeds once it can be used; tried until then."
+    )
+    programs: tuple[ProgramName, ...] = Field(
+        default=(),
+        description="What may run in its domain beside the programs that the two lines name.",
+    )
+    timeout: Duration = Field(
+        default=60.0, description="How long it may take until it is ready; unless said, `1m`."
+    )
 
 
 class Combination(Enum):

@@ -19,13 +19,12 @@ from policies.file.fields import (
     CommandEntry,
     CommandLine,
     PlainName,
-    ServiceEntry,
     StrictModel,
     check_version,
     told,
     unknown_key,
 )
-from policies.file.keys import KEYS, ListKey
+from policies.file.keys import KEYS, ListKey, ServiceEntry
 from policies.file.scalars import spelled_duration
 from policies.policy import CommandRule, Policy, ServiceRule
 
