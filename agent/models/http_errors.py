@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import Enum, auto
-from http import HTTPStatus
 from typing import Final
 
 import httpx2
@@ -55,6 +54,24 @@ HTTP_CLIENT: Final[Mapping[type[BaseException], FailureKind]] = {
 kind of its nearest parent."""
 
 
+BY_STATUS: Final[Mapping[int, FailureKind]] = {
+    401: FailureKind.AUTH,
+    402: FailureKind.BILLING,
+    403: FailureKind.AUTH,
+    408: FailureKind.RETRY,
+    # A lock on the service's side ran out; the SDKs' own policy retries it too.
+    409: FailureKind.RETRY,
+    413: FailureKind.TOO_LONG,
+    425: FailureKind.RETRY,
+    429: FailureKind.RETRY,
+    # It comes from a proxy that saw us go; we did not.
+    499: FailureKind.RETRY,
+    501: FailureKind.REFUSED,
+    505: FailureKind.REFUSED,
+}
+"""Every other status from 500 on may pass, and every other below it never will."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceWords:
     """What the messages about a service name."""
@@ -86,6 +103,11 @@ def request_id_in(headers: Mapping[str, str], names: Iterable[str]) -> str:
 def nearest(error: BaseException, table: Mapping[type[BaseException], FailureKind]) -> FailureKind:
     known = (table[kind] for kind in type(error).__mro__ if kind in table)
     return next(known, FailureKind.UNAVAILABLE)
+
+
+def of_status(status: int) -> FailureKind:
+    usual = FailureKind.REFUSED if status < 500 else FailureKind.RETRY
+    return BY_STATUS.get(status, usual)
 
 
 def by_advice(kind: FailureKind, headers: Mapping[str, str]) -> FailureKind:
@@ -134,15 +156,6 @@ def elsewhere(response: httpx2.Response) -> str | None:
         target = httpx2.URL("")
     where = line(f"{target.scheme}://{target.host}") if target.host else "another path"
     return f"it redirects to {where}, which is not followed: give the right base URL"
-
-
-def phrase(status: int | None) -> str:
-    """The usual words for a status, for an answer without words of the API's own, such as a proxy's
-    page, whose text is not shown."""
-    try:
-        return HTTPStatus(status or 0).phrase
-    except ValueError:
-        return "no reason given"
 
 
 def line(text: str) -> str:

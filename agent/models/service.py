@@ -11,8 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field, replace
 from io import StringIO
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import httpx2
 
@@ -44,20 +43,12 @@ class RequestTiming:
     """Waits between two attempts."""
 
 
-class EventStream(Protocol):
+class EventStream(AbstractContextManager[Any], Protocol):
     """What an SDK gives for a request that is answered with a stream."""
 
     @property
     def response(self) -> httpx2.Response: ...
     def __iter__(self) -> Iterator[Any]: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None: ...
 
 
 class Service:
@@ -125,6 +116,7 @@ class Service:
         attempts: int,
         id_headers: tuple[str, ...],
         types: tuple[str, ...] = (),
+        failure: Callable[[Mapping[str, Any]], object] = lambda _event: None,
     ) -> Reply:
         """The reply to one request that is answered with a stream.
 
@@ -132,6 +124,8 @@ class Service:
             attempts: the number of this one.
             id_headers: where the service may name the request.
             types: content types beside an event stream's that the SDK reads too.
+            failure: the error that an event says has ended the stream, where the SDK does not see
+                it.
 
         Raises:
             TransientError: the stream broke; what was shown of it has been told to be void.
@@ -157,6 +151,11 @@ class Service:
                     for shown in reply.feed(event):
                         words.write(shown.text)
                         on_event(shown)
+                    # After the event was read: it may say what was used.
+                    error = failure(event)
+                    if error is not None:
+                        with self.guard(reading=True):
+                            raise self._errors.of_body(error, answer.response)
         except (TransientError, ModelError):
             # Where it broke after its last event, nothing is missing but perhaps a count.
             if not reply.finished:

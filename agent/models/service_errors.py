@@ -27,7 +27,6 @@ from agent.models.http_errors import (
     connection_failure,
     elsewhere,
     line,
-    phrase,
 )
 from agent.models.retrying import TransientError, asked_wait_s
 from agent.models.transport import NotTheApiError, ReplyTooLongError, decoded
@@ -132,7 +131,9 @@ class ErrorMap:
         if answer is not None:
             status = "" if answer.status is None else f"{answer.status} "
             name = service.shown(answer.name)[:_LONGEST_NAME] or "error"
-            said = service.shown(answer.said) or phrase(answer.status)
+            # A proxy's page is not shown: the usual words for its status are.
+            usual = httpx2.codes.get_reason_phrase(answer.status or 0) or "no reason given"
+            said = service.shown(answer.said) or usual
             request = service.shown(answer.request_id)
             return f"{status}{name}: {said}" + (f" (request {request})" if request else "")
         if isinstance(error, self.connection | httpx2.HTTPError):

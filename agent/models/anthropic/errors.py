@@ -17,6 +17,7 @@ from agent.models.http_errors import (
     by_advice,
     nearest,
     of_connection,
+    of_status,
     request_id_in,
 )
 from agent.models.service_errors import ErrorAnswer, ErrorMap
@@ -36,36 +37,16 @@ BY_CLASS: Final[Mapping[type[BaseException], FailureKind]] = {
     anthropic.APIError: FailureKind.UNAVAILABLE,
     anthropic.APIResponseValidationError: FailureKind.RETRY,
     anthropic.APIWebhookValidationError: FailureKind.UNAVAILABLE,
-    anthropic.APIStatusError: FailureKind.REFUSED,
     anthropic.APIConnectionError: FailureKind.RETRY,
     anthropic.APITimeoutError: FailureKind.RETRY,
     anthropic.RetryableError: FailureKind.RETRY,
     anthropic.CredentialsError: FailureKind.AUTH,
     anthropic.IdentityTokenFileError: FailureKind.AUTH,
     anthropic.WorkloadIdentityError: FailureKind.AUTH,
-    anthropic.BadRequestError: FailureKind.REFUSED,
-    anthropic.AuthenticationError: FailureKind.AUTH,
-    anthropic.PaymentRequiredError: FailureKind.BILLING,
-    anthropic.PermissionDeniedError: FailureKind.AUTH,
-    anthropic.NotFoundError: FailureKind.REFUSED,
-    anthropic.RequestTimeoutError: FailureKind.RETRY,
-    # 409: a lock on the service's side ran out; the SDK's own policy retries it too.
-    anthropic.ConflictError: FailureKind.RETRY,
-    anthropic.PreconditionFailedError: FailureKind.REFUSED,
-    anthropic.ContentTooLargeError: FailureKind.TOO_LONG,
-    anthropic.UnprocessableEntityError: FailureKind.REFUSED,
-    anthropic.RateLimitError: FailureKind.RETRY,
-    anthropic.RequestHeaderFieldsTooLargeError: FailureKind.REFUSED,
-    # 499 comes from a proxy that saw us go; we did not.
-    anthropic.ClientClosedRequestError: FailureKind.RETRY,
-    anthropic.InternalServerError: FailureKind.RETRY,
-    anthropic.HTTPNotImplementedError: FailureKind.REFUSED,
-    anthropic.ServiceUnavailableError: FailureKind.RETRY,
-    anthropic.GatewayTimeoutError: FailureKind.RETRY,
-    anthropic.OverloadedError: FailureKind.RETRY,
     **HTTP_CLIENT,
 }
-"""By class; a class that is not listed is of the kind of its nearest parent."""
+"""By class, where no status says more; a class that is not listed is of the kind of its nearest
+parent."""
 
 BY_CODE: Final[Mapping[str, FailureKind]] = {
     # With status 429, though no wait mends them: they are about money, not speed.
@@ -101,10 +82,10 @@ BY_TYPE: Final[Mapping[str, FailureKind]] = {
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """By code, then by what the service itself says, then by class."""
+    """By code, then by what the service itself says, then by status or class."""
     match error:
         case anthropic.APIStatusError():
-            kind = _kind_of_answer(error, nearest(error, BY_CLASS))
+            kind = _kind_of_answer(error)
             # The API has no code of its own for it: only the words of a 400 tell.
             is_request = isinstance(error, anthropic.BadRequestError)
             too_long = is_request and any(words in _said(error).lower() for words in _TOO_LONG)
@@ -115,14 +96,14 @@ def kind_of(error: BaseException) -> FailureKind:
             return nearest(error, BY_CLASS)
 
 
-def _kind_of_answer(error: anthropic.APIStatusError, by_class: FailureKind) -> FailureKind:
+def _kind_of_answer(error: anthropic.APIStatusError) -> FailureKind:
     if error.error_code in BY_CODE:
         return BY_CODE[str(error.error_code)]
     if error.type == "billing_error":
         return FailureKind.BILLING
     if error.response.is_success:
         return BY_TYPE.get(str(error.type), FailureKind.RETRY)
-    return by_advice(by_class, error.response.headers)
+    return by_advice(of_status(error.status_code), error.response.headers)
 
 
 def _answer(error: BaseException) -> ErrorAnswer | None:

@@ -11,11 +11,10 @@ Reads no environment: the key and the base URL come through `OpenAIModel.open`. 
 client reads the proxy and certificate variables. Those are the operator's.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, cast
 
 import openai
 
@@ -33,7 +32,7 @@ from agent.models.interface import (
 from agent.models.listing import OfferedModel
 from agent.models.open_model import is_of
 from agent.models.openai.dialect import Complaint, Dialect
-from agent.models.openai.errors import ERRORS, complaint, failed
+from agent.models.openai.errors import ERRORS, complaint
 from agent.models.openai.listing import listed
 from agent.models.openai.wire_api import WireApi
 from agent.models.service import RequestTiming, Service, ServiceModel
@@ -163,6 +162,7 @@ class OpenAIModel(ServiceModel):
                     on_event,
                     attempts=number + rewrites.count,
                     id_headers=("x-request-id",),
+                    failure=self._api.failure,
                 )
             except ModelRefusedRequest as error:
                 said = complaint(error.__cause__)
@@ -177,10 +177,10 @@ class OpenAIModel(ServiceModel):
                 else:
                     raise
 
-    def _send(self, body: Mapping[str, Any]) -> "_EventsAndFailure":
+    def _send(self, body: Mapping[str, Any]) -> openai.Stream[object]:
         # Not by the SDK's own methods, which would fit both ways into OpenAI's own types: the
         # fields of others are lost there, and half a character is an error.
-        events = self._client.post(
+        return self._client.post(
             self._api.path,
             body={**body, "stream": True},
             options={"headers": _credentials(self._client)},
@@ -188,36 +188,6 @@ class OpenAIModel(ServiceModel):
             stream=True,
             stream_cls=openai.Stream[object],
         )
-        return _EventsAndFailure(events, self._api)
-
-
-class _EventsAndFailure:
-    """A stream that also ends in the SDK's own error where an event says that it failed, after that
-    event: it may say what was used."""
-
-    def __init__(self, events: openai.Stream[object], api: WireApi) -> None:
-        self._events = events
-        self._api = api
-        self.response = events.response
-
-    def __iter__(self) -> Iterator[object]:
-        for event in self._events:
-            yield event
-            error = self._api.failure(event) if isinstance(event, Mapping) else None
-            if error is not None:
-                raise failed(error, self.response)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None:
-        self._events.close()
 
 
 class _RequestRewrites:

@@ -1,7 +1,7 @@
 """How the errors of the openai SDK are read: the only module beside the client that imports it.
 
-Owns the kind of each class, status and name of an error: make the request again, try a shorter
-one, or end the run. Refuses to know how often and how long (`agent.models.retrying`), what the run
+Owns the kind of each class and name of an error: make the request again, try a shorter one, or end
+the run. Refuses to know how often and how long (`agent.models.retrying`), what the run
 is told (`agent.models.service_errors`), and what a refusal teaches (`agent.models.openai.dialect`).
 The SDK has classes for fewer statuses than services answer with, and a gateway's error may be
 anything, so that names and statuses count before classes.
@@ -15,7 +15,14 @@ import httpx2
 import openai
 from openai._exceptions import SubjectTokenProviderError
 
-from agent.models.http_errors import HTTP_CLIENT, FailureKind, by_advice, nearest, of_connection
+from agent.models.http_errors import (
+    HTTP_CLIENT,
+    FailureKind,
+    by_advice,
+    nearest,
+    of_connection,
+    of_status,
+)
 from agent.models.openai.dialect import Complaint
 from agent.models.service_errors import ErrorAnswer, ErrorMap
 from agent.models.text_calls.detection import no_tools_taken
@@ -25,19 +32,9 @@ BY_CLASS: Final[Mapping[type[BaseException], FailureKind]] = {
     # Raised as it is only for an error within a stream.
     openai.APIError: FailureKind.RETRY,
     openai.APIResponseValidationError: FailureKind.RETRY,
-    openai.APIStatusError: FailureKind.REFUSED,
     openai.APIConnectionError: FailureKind.RETRY,
     openai.APITimeoutError: FailureKind.RETRY,
-    openai.BadRequestError: FailureKind.REFUSED,
-    openai.AuthenticationError: FailureKind.AUTH,
     openai.OAuthError: FailureKind.AUTH,
-    openai.PermissionDeniedError: FailureKind.AUTH,
-    openai.NotFoundError: FailureKind.REFUSED,
-    # 409: a lock on the service's side ran out; the SDK's own policy retries it too.
-    openai.ConflictError: FailureKind.RETRY,
-    openai.UnprocessableEntityError: FailureKind.REFUSED,
-    openai.RateLimitError: FailureKind.RETRY,
-    openai.InternalServerError: FailureKind.RETRY,
     # These belong to parts of the SDK that are not used here.
     openai.LengthFinishReasonError: FailureKind.UNAVAILABLE,
     openai.ContentFilterFinishReasonError: FailureKind.UNAVAILABLE,
@@ -47,27 +44,8 @@ BY_CLASS: Final[Mapping[type[BaseException], FailureKind]] = {
     openai.WebSocketQueueFullError: FailureKind.UNAVAILABLE,
     **HTTP_CLIENT,
 }
-"""By class; a class that is not listed is of the kind of its nearest parent."""
-
-BY_STATUS: Final[Mapping[int, FailureKind]] = {
-    400: FailureKind.REFUSED,
-    401: FailureKind.AUTH,
-    402: FailureKind.BILLING,
-    403: FailureKind.AUTH,
-    404: FailureKind.REFUSED,
-    408: FailureKind.RETRY,
-    409: FailureKind.RETRY,
-    413: FailureKind.TOO_LONG,
-    422: FailureKind.REFUSED,
-    425: FailureKind.RETRY,
-    429: FailureKind.RETRY,
-    # It comes from a proxy that saw us go; we did not.
-    499: FailureKind.RETRY,
-    501: FailureKind.REFUSED,
-    505: FailureKind.REFUSED,
-}
-"""The statuses that the SDK has no class for, those where its class is wrong, and those that
-gateways write as the code of an error within a stream."""
+"""By class, where no status says more; a class that is not listed is of the kind of its nearest
+parent."""
 
 BY_NAME: Final[Mapping[str, FailureKind]] = {
     # Mostly with status 429, though no wait mends them: they are about money, not speed.
@@ -158,7 +136,6 @@ def _kind_of_answer(error: openai.APIStatusError) -> FailureKind:
     for name in (_code(error), _type(error)):
         if name in BY_NAME and name not in _BROAD:
             return _by_name(str(name), error)
-    by_class = BY_STATUS.get(error.status_code, nearest(error, BY_CLASS))
     if error.status_code == 500 and not isinstance(error.body, str):
         # Servers of one's own answer so to what they were not set up for, and to what is too long.
         said = _complaint(error)
@@ -168,14 +145,14 @@ def _kind_of_answer(error: openai.APIStatusError) -> FailureKind:
             return FailureKind.REFUSED
         if said.of_a_setting:
             return FailureKind.DOUBTFUL
-    return by_advice(by_class, error.response.headers)
+    return by_advice(of_status(error.status_code), error.response.headers)
 
 
 def _kind_within_stream(error: openai.APIError) -> FailureKind:
     """After status 200: the code is a name, or a status by number."""
     code = _code(error)
     if code.isascii() and code.isdigit() and len(code) == 3:
-        return BY_STATUS.get(int(code), FailureKind.REFUSED if code < "500" else FailureKind.RETRY)
+        return of_status(int(code))
     for name in (code, _type(error)):
         if name in BY_NAME:
             return _by_name(name, error)
