@@ -28,7 +28,7 @@ from agent.errors import UsageError
 from agent.untrusted_text import one_line
 from policies.errors import PolicyError, Where
 from policies.file.document import MAX_FILE_BYTES, Document, KeyPath, decoded, parse, spelled
-from policies.file.fields import check_version, sentence, unknown_key, value_at
+from policies.file.fields import check_version, told, unknown_key, value_at
 from policies.operator.check import shown
 
 _CALLED: Final = "configuration"
@@ -142,25 +142,23 @@ def _not_of_the_service(document: Document) -> Iterator[PolicyError]:
 
 
 def _complaint(detail: Mapping[str, Any], document: Document) -> PolicyError:
-    path: KeyPath = tuple(detail["loc"])
+    path, message = told(detail, document.data, _about_unknown)
     where = document.where(path)
+    key = str(path[-1])
     match detail["type"]:
         case "extra_forbidden":
             where = document.keys.get(path, where)
-            message = _about_unknown(path)
         case "missing":
-            message = "is missing"
-        case _ if str(path[-1]).endswith("_env"):
+            pass
+        case _ if key.endswith("_env"):
             # Never with the value: it may be a key of a shape that nobody knows.
             message = (
                 f"is not the name of an environment variable (capitals, digits, _); {NO_KEYS_HERE}"
             )
-        case "value_error" if str(path[-1]).endswith(("_url", "_endpoint")):
+        case "value_error" if key.endswith(("_url", "_endpoint")):
             message = str(detail["ctx"]["error"])
         case "string_pattern_mismatch":
-            message = f"is not the name of a {path[-1]}"
-        case kind:
-            message = sentence(kind, detail, value_at(document.data, path))
+            message = f"is not the name of a {key}"
     return PolicyError(message, where=where, key=spelled(path))
 
 

@@ -4,7 +4,6 @@ Owns the form as pydantic reads it. Refuses to know where a complaint about it i
 (`agent.config.file`) and what the values are for.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -13,8 +12,6 @@ import pydantic
 
 from policies.file.document import KeyPath
 from policies.file.fields import Size, StrictModel
-
-_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]{0,127}\Z")
 
 
 def _url(text: str) -> str:
@@ -28,9 +25,11 @@ def _url(text: str) -> str:
     if parts.query or parts.fragment or "?" in text or "#" in text:
         raise ValueError("has a query or a fragment: only https://HOST/PATH can be used")
     try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError("has a port that is none") from error
+        none = parts.port == 0
+    except ValueError:
+        none = True
+    if none:
+        raise ValueError("has a port that is none")
     return text
 
 
@@ -40,15 +39,9 @@ def _plain(text: str) -> str:
     return text
 
 
-def _variable(text: str) -> str:
-    if not _VARIABLE.match(text):
-        raise ValueError("no variable")
-    return text
-
-
 _Url = Annotated[str, pydantic.AfterValidator(_url)]
 _Plain = Annotated[str, pydantic.AfterValidator(_plain)]
-_Variable = Annotated[str, pydantic.AfterValidator(_variable)]
+_Variable = Annotated[str, pydantic.Field(pattern=r"^[A-Z_][A-Z0-9_]{0,127}$")]
 # They become part of a host name or of a path.
 _Region = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 _Project = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9][a-z0-9.:-]{0,99}$")]

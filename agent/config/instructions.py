@@ -143,15 +143,6 @@ def brief(
 
 def read_instructions(file: Path, *, workspace: Path) -> OperatorInstructions:
     """The operator's instructions. Raises UsageError as `brief` does."""
-    from agent.config.path_steps import steps  # noqa: PLC0415 - few runs have some
-
-    for step in steps(file, "the instructions"):
-        if workspace in step.parents:
-            raise UsageError(
-                f"the instructions {file} lie in the workspace, or lead through it, and a "
-                "repository may not write what the model obeys: read them, copy them somewhere "
-                "else, and name the copy"
-            )
     text = _text(file, _bytes(file, workspace))
     return OperatorInstructions(file=str(file), text=text, sha256=digest(text))
 
@@ -161,31 +152,20 @@ def digest(text: str) -> str:
 
 
 def _bytes(file: Path, workspace: Path) -> bytes:
+    from agent.config.path_steps import opened_outside  # noqa: PLC0415 - few runs have some
+
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    try:
-        handle = os.open(file, flags)
-    except OSError as error:
-        raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
+    instead = "read them, copy them somewhere else, and name the copy"
+    handle = opened_outside(file, flags, (workspace,), what="the instructions", instead=instead)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise UsageError(f"the instructions {file} are not a file: name a text file")
-        _refuse_moved(file, Path(f"/proc/self/fd/{handle}"), workspace)
         with os.fdopen(handle, "rb", closefd=False) as opened:
             return opened.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise UsageError(f"the instructions {file} can't be read: {error.strerror}") from error
     finally:
         os.close(handle)
-
-
-def _refuse_moved(file: Path, opened: Path, workspace: Path) -> None:
-    """The path may have become another between the look at it and the opening."""
-    try:
-        place = opened.readlink()
-    except OSError:
-        return
-    if workspace in place.parents:
-        raise UsageError(f"the instructions {file} lie in the workspace: name a copy elsewhere")
 
 
 def _text(file: Path, data: bytes) -> str:

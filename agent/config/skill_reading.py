@@ -26,11 +26,13 @@ from agent.config.instructions import (
     Skill,
     SkillFile,
 )
-from agent.config.path_steps import steps
+from agent.config.path_steps import opened_outside, refuse_inside
 from agent.errors import UsageError
 from policies.errors import PolicyError, Where
 from policies.file.document import parse, utf8
 
+_WHAT: Final = "the skills"
+_INSTEAD: Final = "keep them somewhere else, or say --no-skills"
 _MOST: Final = 64
 _MOST_FILES: Final = 500
 _MANIFEST_BYTES: Final = 64 << 10
@@ -115,33 +117,12 @@ class _SkillReader:
         )
 
     def _opened(self, folder: Path) -> int:
-        """A directory, by a way that does not lead through the workspace."""
-        for step in steps(folder, "the skills"):
-            self._refuse(step, folder)
-        try:
-            handle = os.open(folder, _DIRECTORY)
-        except OSError as error:
-            raise UsageError(f"the skills {folder} can't be read: {error.strerror}") from error
-        # The path may have become another between the look at it and the opening.
-        try:
-            self._refuse(Path(os.readlink(f"/proc/self/fd/{handle}")), folder)
-        except OSError:
-            pass
-        except UsageError:
-            os.close(handle)
-            raise
-        return handle
-
-    def _refuse(self, place: Path, folder: Path) -> None:
-        if not self._workspaces.isdisjoint((place, *place.parents)):
-            raise UsageError(
-                f"the skills {folder} lie in the workspace, or lead through it, and a repository "
-                "may not write what the model obeys: keep them somewhere else, or say --no-skills"
-            )
+        return opened_outside(folder, _DIRECTORY, self._workspaces, what=_WHAT, instead=_INSTEAD)
 
     def _files(self, folder: Path, handle: int) -> Iterator[SkillFile]:
         for at, directories, names, opened in os.fwalk(".", dir_fd=handle, onerror=_raise):
-            self._refuse(Path(os.path.realpath(folder), at), folder)
+            place = Path(os.path.realpath(folder), at)
+            refuse_inside(place, folder, self._workspaces, what=_WHAT, instead=_INSTEAD)
             directories[:] = sorted(name for name in directories if not name.startswith("."))
             for name in sorted((*names, *directories)):
                 if name.startswith("."):

@@ -50,21 +50,14 @@ def telemetry_settings(
     """From the configuration's ``telemetry:`` to what is sent.
 
     Args:
+        endpoint: a URL as the configuration's form takes it.
         headers_env: the variable that holds ``name=value,…``, percent-encoded where a value has a
             comma, as OpenTelemetry spells headers.
 
     Raises:
-        UsageError: the endpoint can't be used, or the variable is not set.
+        UsageError: the variable is not set, or headers would be sent in the clear.
     """
-    try:
-        parts = urlsplit(endpoint)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise UsageError("telemetry: the endpoint is not a URL") from None
-    if not usable or parts.username is not None or parts.query or parts.fragment:
-        raise UsageError(
-            "telemetry: the endpoint has to be http(s)://HOST[:PORT][/PATH], no password or query"
-        )
+    parts = urlsplit(endpoint)
     headers = _headers(headers_env, environ) if headers_env is not None else {}
     if headers and parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         raise UsageError(f"telemetry: headers would go to {parts.hostname} in the clear: use https")

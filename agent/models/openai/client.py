@@ -153,7 +153,7 @@ class OpenAIModel(ServiceModel):
         on_event: Callable[[StreamEvent], None],
     ) -> Reply:
         while True:
-            body = self._api.body(request, model=self._model, dialect=self._dialect)
+            body = self._api.body(request, self._model, self._dialect)
             try:
                 return self._service.stream(
                     partial(self._send, body),

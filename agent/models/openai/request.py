@@ -44,7 +44,7 @@ as it came: Gemini and others refuse the results of calls without it."""
 Json = dict[str, Any]
 
 
-def body(request: Request, *, model: str, dialect: Dialect) -> Json:
+def body(request: Request, model: str, dialect: Dialect) -> Json:
     """The request's body without ``stream``."""
     result: Json = {
         "model": model,

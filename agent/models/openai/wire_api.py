@@ -5,17 +5,12 @@ and how a request is sent (`agent.models.openai.client`).
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from agent.models.interface import Request
 from agent.models.openai.dialect import Dialect
 from agent.models.reply_stream import ReplyStream
 from policies.frozen import dataclass
-
-
-class BodyWriter(Protocol):
-    def __call__(self, request: Request, *, model: str, dialect: Dialect) -> dict[str, Any]:
-        """A request's body without ``stream``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +19,8 @@ class WireApi:
     """What stands before the colon of a model's name."""
     path: str
     """Below the base URL."""
-    body: BodyWriter
+    body: Callable[[Request, str, Dialect], dict[str, Any]]
+    """A request's body without ``stream``, for the model of that name."""
     stream: Callable[[int | None], ReplyStream]
     """A reader for one attempt's stream, of a reply that may have so many tokens; None: the request
     does not say."""

@@ -48,7 +48,7 @@ _LONGEST: Final = 64
 Json = dict[str, Any]
 
 
-def body(request: Request, *, model: str, dialect: Dialect) -> Json:
+def body(request: Request, model: str, dialect: Dialect) -> Json:
     """The request's body without ``stream``."""
     items = [item for message in request.messages for item in _items(message, dialect)]
     result: Json = {
