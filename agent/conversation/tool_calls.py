@@ -196,8 +196,6 @@ class ToolExecutor:
             )
         )
         setting = ToolContext(
-            output_bytes=self._policy.limits.output_bytes,
-            command_timeout_s=self._policy.limits.command_timeout_s,
             left_s=left_s,
             limits=self._policy.limits,
             instead=lambda program: instead(self._policy, program),
@@ -206,7 +204,7 @@ class ToolExecutor:
         )
         started = time.monotonic()
         try:
-            longest_s = min(setting.command_timeout_s, left_s)
+            longest_s = min(setting.limits.command_timeout_s, left_s)
             with self._interrupts.calling(self._box.cancel, up_to_s=longest_s):
                 answer = tool.call(use.arguments, self._box, setting)
         except FileError as error:

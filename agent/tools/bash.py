@@ -70,15 +70,16 @@ and search_files rather than cat, sed and grep where you can: their results are 
 def act(arguments: BashArguments, sandbox: SandboxProtocol, context: ToolContext) -> ToolAnswer:
     if arguments.background:
         return _background(arguments.command, sandbox)
-    longest = max(0.1, min(context.command_timeout_s, context.left_s))
+    longest = max(0.1, min(context.limits.command_timeout_s, context.left_s))
     timeout_s = min(arguments.timeout_s or longest, longest)
     result = sandbox.run(arguments.command, timeout_s=timeout_s, on_output=context.on_output)
+    exited = result.ending is Ending.EXITED
     return ToolAnswer(
         text=_report(result, timeout_s, context) + _unusable(arguments.command, sandbox),
-        brief=_brief(result),
+        brief=f"exit {result.exit_code}" if exited else str(result.ending),
         exit_code=result.exit_code,
         ending=result.ending,
-        is_error=result.ending is not Ending.EXITED,
+        is_error=not exited,
         refused=result.refused,
         limits=result.limits,
     )
@@ -181,14 +182,6 @@ def _last_line(result: CommandResult, timeout_s: float, limits: ContainerLimits)
     # A directory's name may hold a line break, and what it says must stay a part of this line.
     notes.append(f"now in {one_line(result.cwd, _LONGEST_PATH)}")
     return f"[{'; '.join(notes)}]"
-
-
-def _brief(result: CommandResult) -> str:
-    match result.ending:
-        case Ending.EXITED:
-            return f"exit {result.exit_code}"
-        case _:
-            return str(result.ending)
 
 
 def _background(command: str, sandbox: SandboxProtocol) -> ToolAnswer:

@@ -42,14 +42,10 @@ _A = TypeVar("_A", bound=Arguments)
 class ToolContext:
     """What a tool may use beside the sandbox."""
 
-    output_bytes: int
-    """The most bytes of one stream or one file that the model is shown (``limits.output``)."""
-    command_timeout_s: float
-    """Longest that one command may take (``limits.command_timeout``)."""
     left_s: float
     """What is left of the run's own time."""
     limits: ContainerLimits
-    """The policy's, for the words that name one."""
+    """The policy's."""
     instead: Callable[[str], str]
     """What the policy has in the place of a program that the kernel refused."""
     shown_images: tuple[int, ...] = ()

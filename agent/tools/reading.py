@@ -60,7 +60,7 @@ def read(arguments: ReadArguments, sandbox: SandboxProtocol, context: ToolContex
             return _image(arguments.path, sandbox, context)
     if is_binary:
         return _not_text(arguments.path, first)
-    return _Window(arguments, context.output_bytes).show(first, pieces)
+    return _Window(arguments, context.limits.output_bytes).show(first, pieces)
 
 
 def _image(path: str, sandbox: SandboxProtocol, context: ToolContext) -> ToolAnswer:
@@ -109,6 +109,7 @@ class _Window:
         self._lines: list[str] = []
         self._number = 0
         self._full = False
+        self._ends_open = False
         self._byte_order_mark = False
         self._crlf_lines: list[int] = []
         self._lf_lines: list[int] = []
@@ -128,7 +129,7 @@ class _Window:
         if pending and not self._full:
             self._take(pending)
             self._lf_lines = [number for number in self._lf_lines if number != self._number]
-            self._note_no_newline(scanned)
+            self._ends_open = scanned < _SCAN_BYTES
         return self._answer(scanned)
 
     def _take(self, line: bytes) -> None:
@@ -166,10 +167,6 @@ class _Window:
         ends = ("CR LF", "LF") if fewer is self._crlf_lines else ("LF", "CR LF")
         return f"lines end in {ends[1]}, some in {ends[0]}: {shown}"
 
-    def _note_no_newline(self, scanned: int) -> None:
-        if not self._full and scanned < _SCAN_BYTES:
-            self._lines.append("[no newline at the end of the file]")
-
     def _answer(self, scanned: int) -> ToolAnswer:
         arguments = self._arguments
         if not self._lines:
@@ -180,7 +177,9 @@ class _Window:
                 brief="past the end",
                 is_error=True,
             )
-        notes = []
+        notes = (
+            ["[no newline at the end of the file]"] if self._ends_open and not self._full else []
+        )
         if self._byte_order_mark:
             notes.append("[the file begins with a byte order mark; edit_file keeps it]")
         if self._crlf_lines:
@@ -191,8 +190,8 @@ class _Window:
             notes.append(
                 f"[only the first {_SCAN_BYTES} bytes are looked at; use bash for the rest]"
             )
-        count = sum(1 for line in self._lines if not line.startswith("[no newline"))
-        return ToolAnswer(text="\n".join([*self._lines, *notes]), brief=f"{count} lines")
+        brief = f"{len(self._lines)} lines"
+        return ToolAnswer(text="\n".join([*self._lines, *notes]), brief=brief)
 
 
 def _not_text(path: str, data: bytes) -> ToolAnswer:

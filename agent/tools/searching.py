@@ -48,7 +48,7 @@ Errors: a pattern that does not parse, a path that is not there."""
 
 
 def act(arguments: SearchArguments, sandbox: SandboxProtocol, context: ToolContext) -> ToolAnswer:
-    timeout_s = max(0.1, min(_TIMEOUT_S, context.command_timeout_s, context.left_s))
+    timeout_s = max(0.1, min(_TIMEOUT_S, context.limits.command_timeout_s, context.left_s))
     result = _try(sandbox, _ripgrep(arguments), timeout_s) or _try(
         sandbox, _grep(arguments), timeout_s
     )

@@ -132,8 +132,6 @@ def test_a_jpeg_of_endless_segments_is_looked_at_for_a_bounded_time() -> None:
 
 def read(box: TmpBox, path: str, shown: tuple[int, ...] = ()) -> ToolAnswer:
     setting = ToolContext(
-        output_bytes=100_000,
-        command_timeout_s=20,
         left_s=20,
         limits=load("default").limits,
         instead=lambda _program: "",

@@ -101,8 +101,6 @@ def test_a_background_process_is_started_looked_at_and_ended_by_the_tools(
 ) -> None:
     def use(name: str, **arguments: object) -> str:
         setting = ToolContext(
-            output_bytes=10_000,
-            command_timeout_s=20,
             left_s=20,
             limits=load("default").limits,
             instead=lambda _program: "",
@@ -122,8 +120,6 @@ def test_a_background_process_is_started_looked_at_and_ended_by_the_tools(
 
 def test_searching_finds_lines_with_whatever_program_there_is(box: SandboxProtocol) -> None:
     setting = ToolContext(
-        output_bytes=10_000,
-        command_timeout_s=20,
         left_s=20,
         limits=load("default").limits,
         instead=lambda _program: "",

@@ -1,5 +1,6 @@
 """Each tool, as the model sees it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,10 +16,8 @@ BIG = 100_000
 
 def use(box: TmpBox, name: str, /, output_bytes: int = BIG, **arguments: Any) -> ToolAnswer:
     setting = ToolContext(
-        output_bytes=output_bytes,
-        command_timeout_s=20,
         left_s=20,
-        limits=load("default").limits,
+        limits=replace(load("default").limits, output_bytes=output_bytes),
         instead=lambda _program: "",
         on_output=lambda _stream, _data: None,
     )
@@ -78,6 +77,14 @@ def test_read_file_is_bounded_in_bytes_and_goes_on_where_it_stopped(box: TmpBox)
             break
         offset = int(answer.text.rsplit("offset ", 1)[1].rstrip("]"))
     assert seen == [f"line {n}" for n in range(1, 1001)]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_read_file_says_what_is_past_the_end(box: TmpBox, end: bytes) -> None:
+    box.write_file("one", b"line" + end)
+    answer = use(box, "read_file", path="one", offset=3)
+    assert answer.is_error
+    assert answer.text == "one: line 3 is past the end, it has 1 lines."
 
 
 def test_read_file_reads_across_pieces(box: TmpBox) -> None:
