@@ -28,27 +28,24 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         )
     if "workspaces" in manifest:
         notes.append("workspaces: add the package.json of each of them to the inputs")
-    command = _install(files) if needs else None
-    scripts = section(manifest, "scripts")
     verify = None
-    if isinstance(scripts.get("test"), str):
+    if isinstance(section(manifest, "scripts").get("test"), str):
         verify = ProposedLine("npm test", "package.json has a script test")
-    rebuild = ProposedLine("npm rebuild", "install scripts of packages, now without a network")
-    return Proposed(
-        image="node",
-        reason="package.json is JavaScript's",
+    proposed = Proposed(
+        image="node", reason="package.json is JavaScript's", verify=verify, notes=tuple(notes)
+    )
+    if not needs:
+        return proposed
+    why = "install scripts of packages, now without a network"
+    return proposed._replace(
         inputs=tuple(
             ProposedLine(name, "says which packages, and which versions")
             for name in _INPUTS
-            if name in files and command
+            if name in files
         ),
-        commands=(command,) if command else (),
-        network=(ProposedLine("npm", "the registry that your own npm is configured for"),)
-        if command
-        else (),
-        prepare=(rebuild,) if command else (),
-        verify=verify,
-        notes=tuple(notes),
+        commands=(_install(files),),
+        network=(ProposedLine("npm", "the registry that your own npm is configured for"),),
+        prepare=(ProposedLine("npm rebuild", why),),
     )
 
 

@@ -8,7 +8,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from agent.proposal.values import Lines, Proposed, ProposedLine
+from agent.proposal.values import Lines, Proposed
 from agent.untrusted_text import one_line
 from policies.loading import bundled_names
 
@@ -55,7 +55,7 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
         return
     # A section of comments alone would be no mapping.
     yield "setup:" if proposed.commands or proposed.prepare else "# setup:"
-    yield from _section("inputs", proposed.inputs, "  ")
+    yield from _section("inputs", proposed.inputs)
     if packages:
         yield "  # Of the system, by apt. To take it: uncomment, add `apt` to the network, and"
         yield "  # put the line in front of the others, which then run as root too."
@@ -66,23 +66,17 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
         install = f"apt-get install -y --no-install-recommends {names}"
         install = f"apt-get update --error-on=any && {install}"
         yield f"  #   - {json.dumps(install)}"
-    yield from _section("commands", proposed.commands, "  ")
-    yield from _section("network", proposed.network, "  ")
-    yield from _section("prepare", proposed.prepare, "  ")
+    yield from _section("commands", proposed.commands)
+    yield from _section("network", proposed.network)
+    yield from _section("prepare", proposed.prepare)
 
 
-def _section(key: str, lines: Lines, indent: str) -> Iterator[str]:
-    if not lines:
-        return
-    yield f"{indent}{key}:"
-    for line in _first(lines):
-        yield from _comment(line.reason, indent=f"{indent}  ")
-        yield f"{indent}  - {json.dumps(line.value)}"
-
-
-def _first(lines: Lines) -> list[ProposedLine]:
-    """The first line of each value."""
-    seen: dict[str, ProposedLine] = {}
+def _section(key: str, lines: Lines) -> Iterator[str]:
+    if lines:
+        yield f"  {key}:"
+    reasons: dict[str, str] = {}
     for line in lines:
-        seen.setdefault(line.value, line)
-    return list(seen.values())
+        reasons.setdefault(line.value, line.reason)
+    for value, reason in reasons.items():
+        yield from _comment(reason, indent="    ")
+        yield f"    - {json.dumps(value)}"

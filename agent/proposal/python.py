@@ -68,7 +68,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         ProposedLine(path, "says what is installed; a change of it makes set-up run again")
         for path in (*(name for name in _MARKS if name in files), *tests.files)
     )
-    notes = [*own.refused, *build.notes, *project.notes, *tests.notes]
+    notes = [*own.refused, *build.notes, *project.notes]
     lock = next((name for name in python_locks.NAMES if name in files), None)
     if lock is not None:
         notes.append(

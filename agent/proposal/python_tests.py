@@ -27,7 +27,6 @@ class PythonTests(NamedTuple):
     """Requirement files that were read."""
     verify: ProposedLine
     runner_is_unittest: bool
-    notes: tuple[str, ...] = ()
 
 
 def find(files: RepositoryFiles, project: PythonProject) -> PythonTests:

@@ -22,6 +22,13 @@ _HEADERS = {
 }
 """Debian's package with the headers of a library, by the name it is linked by; the image `python`
 has those of ffi, ssl, yaml and z."""
+_FROM, _IMAGE = r"(?mi)^FROM\s+(\S{1,200})", r'"image"\s*:\s*"([^"\n]{1,200})"'
+_BASES = (
+    ("Dockerfile", _FROM, "builds on"),
+    (".devcontainer/Dockerfile", _FROM, "builds on"),
+    (".devcontainer/devcontainer.json", _IMAGE, "works in"),
+    (".devcontainer.json", _IMAGE, "works in"),
+)
 _MAX_WORKFLOWS = 20
 _MAX_PACKAGES = 40
 
@@ -54,12 +61,8 @@ def _scripts(files: RepositoryFiles) -> Iterator[str]:
 def notes(files: RepositoryFiles) -> tuple[str, ...]:
     """Images that others work in; none is used unseen."""
     found = []
-    for path in ("Dockerfile", ".devcontainer/Dockerfile"):
-        base = re.search(r"(?mi)^FROM\s+(\S{1,200})", files.text(path) or "")
+    for path, pattern, says in _BASES:
+        base = re.search(pattern, files.text(path) or "")
         if base:
-            found.append(f"{path} builds on {base[1]}: as `image:` an engine's reference works too")
-    for path in (".devcontainer/devcontainer.json", ".devcontainer.json"):
-        image = re.search(r'"image"\s*:\s*"([^"\n]{1,200})"', files.text(path) or "")
-        if image:
-            found.append(f"{path} works in {image[1]}: as `image:` an engine's reference works too")
+            found.append(f"{path} {says} {base[1]}: as `image:` an engine's reference works too")
     return tuple(found)
