@@ -1,16 +1,15 @@
-"""Results of the protocol: for a program by their schema, for a model in words."""
+"""Results of the protocol, and what calls of the agent's own tools come to as such."""
 
 import base64
 from collections.abc import Sequence
 
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ContentBlock, ImageContent, TextContent
-from pydantic import BaseModel
 
 from agent.models.interface import Image
 from agent.record.events.conversation import CallEnded, CallRefused
 from agent.servers.mcp.desk import CallReport
-from agent.servers.mcp.results import CommandOutput, StartedProcess, ToolOutput
+from agent.servers.mcp.results import ClientResult, CommandOutput, StartedProcess, ToolOutput
 
 
 def command_result(report: CallReport) -> CallToolResult:
@@ -26,22 +25,20 @@ def command_result(report: CallReport) -> CallToolResult:
         ending="" if ended.ending is None else str(ended.ending),
         refused=list(ended.refused),
     )
-    return result(output.output, output, is_error=ended.is_error)
+    return result(output, is_error=ended.is_error)
 
 
 def started_result(report: CallReport) -> CallToolResult:
     """Of a process that was started in the background. Raises: as `command_result`."""
     ended = _ended(report)
     number = ended.brief.rpartition(" ")[2]
-    started = StartedProcess(process=int(number), output=_text(report))
-    return result(started.output, started)
+    return result(StartedProcess(process=int(number), output=_text(report)))
 
 
 def tool_result(report: CallReport) -> CallToolResult:
     """Of any other tool. Raises: as `command_result`."""
     _ended(report)
-    text = _text(report)
-    return result(text, ToolOutput(output=text), images=report.images)
+    return result(ToolOutput(output=_text(report)), images=report.images)
 
 
 def _ended(report: CallReport) -> CallEnded:
@@ -57,10 +54,10 @@ def _text(report: CallReport) -> str:
 
 
 def result(
-    text: str, value: BaseModel, *, images: Sequence[Image] = (), is_error: bool = False
+    value: ClientResult, *, images: Sequence[Image] = (), is_error: bool = False
 ) -> CallToolResult:
-    """A result for programs, and the same in words for a model."""
-    content: list[ContentBlock] = [TextContent(type="text", text=text)]
+    """A value for programs, and the same in words for a model."""
+    content: list[ContentBlock] = [TextContent(type="text", text=value.in_words())]
     content += [
         ImageContent(
             type="image", data=base64.b64encode(image.data).decode(), mime_type=image.media_type

@@ -259,7 +259,8 @@ class ClientSandbox:
             with session.clock.stopped():
                 request = self._next()
             if session.interrupts.requested:
-                self._put_back(request)
+                if isinstance(request, _Request):
+                    self._requests.put(request)
                 return Interrupted(signal=session.interrupts.name)
             if not isinstance(request, _Request):
                 return request
@@ -270,7 +271,7 @@ class ClientSandbox:
             except BudgetReached as over:
                 return over.limit
 
-    def _next(self) -> "_Request[Any] | Conversation":
+    def _next(self) -> _Request[Any] | Conversation:
         idle_s = self._settings.idle_s
         try:
             return self._requests.get(timeout=idle_s)
@@ -278,10 +279,6 @@ class ClientSandbox:
             return Interrupted(
                 signal=f"its time-out: nothing was asked for {spelled_duration(idle_s)}"
             )
-
-    def _put_back(self, request: "_Request[Any] | Conversation") -> None:
-        if isinstance(request, _Request):
-            self._requests.put(request)
 
     def _serve(self, request: _Request[Any], desk: Desk) -> None:
         self.newest = ""

@@ -6,7 +6,7 @@ from mcp.server.mcpserver import Context, ElicitationResult, MCPServer, Resolve
 from mcp.types import CallToolResult
 from pydantic import Field
 
-from agent.servers.mcp import called, results, wording
+from agent.servers.mcp import called, results
 from agent.servers.mcp.approval import Approvals, Consent, bash_arguments
 from agent.servers.mcp.arguments import Handle, ProcessNumber, ShellText, effects
 from agent.servers.mcp.progress import progress
@@ -46,6 +46,7 @@ STOP = "End a background process with all it started, and give what it printed."
 def add_command_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
     approvals = Approvals(sandboxes)
 
+    @server.tool(description=RUN, annotations=effects("Run a command"))
     @refusing
     async def run(
         ctx: Context,
@@ -68,6 +69,7 @@ def add_command_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
         async with progress(ctx, lambda: one.newest):
             return called.command_result(await one.call("bash", arguments, answered))
 
+    @server.tool(description=START, annotations=effects("Start a background process"))
     @refusing
     async def background_start(
         sandbox: Handle,
@@ -78,28 +80,20 @@ def add_command_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
         answered = approvals.settled(sandbox, arguments, approval)
         return called.started_result(await sandboxes.of(sandbox).call("bash", arguments, answered))
 
+    @server.tool(
+        description=READ, annotations=effects("Read a background process", reads_only=True)
+    )
     @refusing
     async def background_read(
         sandbox: Handle, process: ProcessNumber
     ) -> Annotated[CallToolResult, ProcessOutput]:
-        value = results.process_output(
-            await sandboxes.of(sandbox).ask(lambda desk: desk.poll(process))
-        )
-        return called.result(wording.of_process(value), value)
+        status = await sandboxes.of(sandbox).ask(lambda desk: desk.poll(process))
+        return called.result(results.process_output(status))
 
+    @server.tool(description=STOP, annotations=effects("Stop a background process", again=True))
     @refusing
     async def background_stop(
         sandbox: Handle, process: ProcessNumber
     ) -> Annotated[CallToolResult, ProcessOutput]:
-        value = results.process_output(
-            await sandboxes.of(sandbox).ask(lambda desk: desk.stop(process))
-        )
-        return called.result(wording.of_process(value), value)
-
-    for work, text, said in (
-        (run, RUN, effects("Run a command")),
-        (background_start, START, effects("Start a background process")),
-        (background_read, READ, effects("Read a background process", reads_only=True)),
-        (background_stop, STOP, effects("Stop a background process", again=True)),
-    ):
-        server.add_tool(work, description=text, annotations=said)
+        status = await sandboxes.of(sandbox).ask(lambda desk: desk.stop(process))
+        return called.result(results.process_output(status))

@@ -7,7 +7,7 @@ from mcp.types import CallToolResult
 from pydantic import Field
 
 from agent.lifecycle.patch_so_far import Preview
-from agent.servers.mcp import called, results, wording
+from agent.servers.mcp import called, results
 from agent.servers.mcp.arguments import Handle, effects
 from agent.servers.mcp.desk import Desk, RequestRefused
 from agent.servers.mcp.progress import progress
@@ -39,6 +39,7 @@ so that it does not fit. Applied a second time, only what is new since the first
 
 
 def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
+    @server.tool(description=DIFF, annotations=effects("Show the patch so far", reads_only=True))
     @refusing
     async def diff(
         sandbox: Handle,
@@ -46,15 +47,17 @@ def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
             str, Field(max_length=4096, description="Only this file of the patch; empty: all.")
         ] = "",
     ) -> Annotated[CallToolResult, DiffText]:
-        value = await sandboxes.of(sandbox).ask(lambda desk: _diff(desk, path))
-        return called.result(wording.of_diff(value), value)
+        return called.result(await sandboxes.of(sandbox).ask(lambda desk: _diff(desk, path)))
 
+    @server.tool(description=EXPORT, annotations=effects("Write out the patch so far", again=True))
     @refusing
     async def export(sandbox: Handle) -> Annotated[CallToolResult, ExportedPatch]:
         taken, file = await sandboxes.of(sandbox).ask(Desk.export)
-        value = ExportedPatch(file=str(file), report=results.report(taken))
-        return called.result(wording.of_exported(value), value)
+        return called.result(ExportedPatch(file=str(file), report=results.report(taken)))
 
+    @server.tool(
+        description=VERIFY, annotations=effects("Verify the patch so far", reads_only=True)
+    )
     @refusing
     async def verify(
         ctx: Context,
@@ -66,24 +69,13 @@ def add_patch_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
         one = sandboxes.of(sandbox)
         async with progress(ctx, lambda: one.newest):
             result = await one.ask(lambda desk: desk.verify(command or None))
-        value = results.verification(result)
-        return called.result(wording.of_verification(value), value)
+        return called.result(results.verification(result))
 
     @refusing
     async def apply(sandbox: Handle) -> Annotated[CallToolResult, AppliedFiles]:
         one = sandboxes.of(sandbox)
-        value = results.applied(str(one.job.workspace), await one.ask(Desk.apply))
-        return called.result(wording.of_applied(value), value)
+        return called.result(results.applied(str(one.job.workspace), await one.ask(Desk.apply)))
 
-    server.add_tool(
-        diff, description=DIFF, annotations=effects("Show the patch so far", reads_only=True)
-    )
-    server.add_tool(
-        export, description=EXPORT, annotations=effects("Write out the patch so far", again=True)
-    )
-    server.add_tool(
-        verify, description=VERIFY, annotations=effects("Verify the patch so far", reads_only=True)
-    )
     if sandboxes.settings.may_apply:
         server.add_tool(
             apply,

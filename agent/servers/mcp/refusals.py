@@ -19,8 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _KNOWN = (
-    *(RequestRefused, UsageError, PolicyError, ModelError, RecordError, FileError, SandboxError),
-)
+    RequestRefused, UsageError, PolicyError, ModelError, RecordError, FileError, SandboxError,
+)  # fmt: skip
 
 
 def refusing(work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:

@@ -1,9 +1,11 @@
-"""What the tools give a client, as values with a schema; and our own values in that form.
+"""What the tools give a client, as values with a schema and in words; and our own in that form.
 
 Everything that comes out of the container is hostile text. It is bounded here where it is not
-already, and paths are made visible.
+already, and paths are made visible. A client may give its model the value by its schema, or the
+same in words.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -15,6 +17,7 @@ from agent.record.summary import RunSummary
 from agent.risk.finding import Finding
 from agent.untrusted_text import decode, one_line, path_text
 from agent.verification import Failed, NotAsked, Verification, Verified, in_words
+from policies.paths import WORKSPACE
 from sandbox.patch.values import Change
 from sandbox.results import BackgroundStatus
 
@@ -24,7 +27,13 @@ _NAMES = {"bash": ("run", "background_start"), "update_plan": ()}
 _WIDTH = 400
 
 
-class OpenedSandbox(BaseModel):
+class ClientResult(BaseModel):
+    @abstractmethod
+    def in_words(self) -> str:
+        """For a model."""
+
+
+class OpenedSandbox(ClientResult):
     sandbox: Annotated[str, Field(description="The handle that every other tool takes.")]
     run: Annotated[str, Field(description="Id of its run, for `moonpool review|show|apply`.")]
     folder: Annotated[str, Field(description="The workspace in the sandbox.")]
@@ -36,29 +45,52 @@ class OpenedSandbox(BaseModel):
     left_out: Annotated[int, Field(description="Files of the workspace that were not copied in.")]
     kernel_enforced: bool
 
+    def in_words(self) -> str:
+        where = f"a copy of the folder is in {self.folder}, under the policy {self.policy}"
+        lines = [
+            f"sandbox {self.sandbox} is open (run {self.run}): {where}, without network.",
+            f"Programs that may run: {', '.join(self.programs) or 'none'}",
+        ]
+        if self.asks_about:
+            lines.append(f"A person is asked about: {', '.join(self.asks_about)}")
+        if self.left_out:
+            lines.append(f"{self.left_out} paths of the folder were not copied in, or do not work.")
+        if not self.kernel_enforced:
+            lines.append("The kernel does NOT enforce the policy here.")
+        return "\n".join(lines)
 
-class CommandOutput(BaseModel):
+
+class ToolOutput(ClientResult):
+    output: str
+
+    def in_words(self) -> str:
+        return self.output
+
+
+class CommandOutput(ToolOutput):
     output: Annotated[str, Field(description="Both streams, and how it ended.")]
     exit_code: int | None
     ending: Annotated[str, Field(description="`exited`, or what ended it instead.")]
     refused: Annotated[list[str], Field(description="Programs that the kernel refused.")]
 
 
-class ToolOutput(BaseModel):
-    output: str
-
-
-class StartedProcess(BaseModel):
+class StartedProcess(ToolOutput):
     process: Annotated[int, Field(description="For background_read and background_stop.")]
-    output: str
 
 
-class ProcessOutput(BaseModel):
+class ProcessOutput(ClientResult):
     process: int
     running: bool
     exit_code: int | None
     stdout: Annotated[str, Field(description="All so far; where it is long, cut in the middle.")]
     stderr: str
+
+    def in_words(self) -> str:
+        state = "still runs" if self.running else f"ended with exit code {self.exit_code}"
+        parts = [self.stdout.rstrip("\n")] if self.stdout else []
+        if self.stderr:
+            parts.append(f"[stderr]\n{self.stderr.rstrip()}")
+        return "\n".join([*parts, f"[process {self.process} {state}]"])
 
 
 class PatchedFile(BaseModel):
@@ -84,30 +116,48 @@ class PatchReport(BaseModel):
     more: Annotated[int, Field(description="Files and findings that are not listed.")]
 
 
-class DiffText(BaseModel):
+class DiffText(ClientResult):
     patch: Annotated[str, Field(description="As `git diff` prints it.")]
     cut: Annotated[bool, Field(description="There is more: see `export`, or ask for one file.")]
     report: PatchReport
 
+    def in_words(self) -> str:
+        if not self.patch:
+            return "Nothing has changed."
+        cut = "[there is more: ask for one file, or export it]\n" if self.cut else ""
+        return f"{self.patch}{cut}{_findings_in_words(self.report)}"
 
-class ExportedPatch(BaseModel):
+
+class ExportedPatch(ClientResult):
     file: Annotated[str, Field(description="On the machine that this server runs on.")]
     report: PatchReport
 
+    def in_words(self) -> str:
+        changed = f"{_files_in_words(self.report.files)}{_findings_in_words(self.report)}"
+        return f"The patch is in {self.file}\n{changed}"
 
-class VerificationReport(BaseModel):
+
+class VerificationReport(ClientResult):
     verified: bool
     summary: str
     output: str
 
+    def in_words(self) -> str:
+        return f"{self.output.rstrip()}\n[{self.summary}]".lstrip()
 
-class AppliedFiles(BaseModel):
+
+class AppliedFiles(ClientResult):
     directory: str
     files: list[PatchedFile]
     more: int
 
+    def in_words(self) -> str:
+        if not self.files:
+            return f"{self.directory} has all of it already."
+        return f"Changed in {self.directory}:\n{_files_in_words(self.files)}".rstrip()
 
-class ClosedSandbox(BaseModel):
+
+class ClosedSandbox(ClientResult):
     run: str
     outcome: str
     detail: str
@@ -118,6 +168,28 @@ class ClosedSandbox(BaseModel):
     more: int
     next: Annotated[str, Field(description="What a person does with it.")]
 
+    def in_words(self) -> str:
+        checked = {None: "", True: ", verified", False: ", NOT verified"}[self.verified]
+        lines = [
+            f"run {self.run}: {self.outcome}{checked}. {self.detail}".rstrip(),
+            f"The patch is in {self.patch}" if self.patch else "No patch could be made.",
+            _files_in_words(self.files).rstrip() or "It changes nothing.",
+            f"For a person: {self.next}",
+        ]
+        return "\n".join(filter(None, lines))
+
+
+def _files_in_words(files: list[PatchedFile]) -> str:
+    return "".join(f"  {file.kind:<9} {file.path}\n" for file in files)
+
+
+def _findings_in_words(report: PatchReport) -> str:
+    return "".join(
+        f"[{finding.severity}{', refuses the export' if finding.refuses else ''}: {finding.id}: "
+        f"{finding.path}: {finding.reason}]\n"
+        for finding in report.findings
+    )
+
 
 def opened(handle: str, session: RunSession) -> OpenedSandbox:
     job, box = session.job, session.box
@@ -126,7 +198,7 @@ def opened(handle: str, session: RunSession) -> OpenedSandbox:
     return OpenedSandbox(
         sandbox=handle,
         run=job.run_id,
-        folder="/workspace",
+        folder=WORKSPACE,
         policy=job.policy.name,
         tools=[name for tool in job.policy.tools for name in _NAMES.get(tool, (tool,))],
         programs=sorted({rule.program for rule in rules})[:_ROWS],

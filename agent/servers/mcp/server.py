@@ -8,7 +8,7 @@ from pydantic import Field
 
 from agent import VERSION
 from agent.record.outcome import Finished
-from agent.servers.mcp import called, results, wording
+from agent.servers.mcp import called, results
 from agent.servers.mcp.arguments import Handle, effects
 from agent.servers.mcp.client_sandbox import ClientSandbox
 from agent.servers.mcp.command_tools import add_command_tools
@@ -68,6 +68,7 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
     policies = ", ".join(settings.policies)
 
     # Named otherwise than the tools: the builtin is not to be hidden.
+    @server.tool(name="open", description=_OPEN, annotations=effects("Open a sandbox"))
     @refusing
     async def open_sandbox(
         ctx: Context,
@@ -93,9 +94,11 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
                 may_ask=_may_ask(ctx),
                 begun=opening.append,
             )
-        value = await one.ask(lambda desk: results.opened(one.handle, desk.session))
-        return called.result(wording.of_opened(value), value)
+        return called.result(await one.ask(lambda desk: results.opened(one.handle, desk.session)))
 
+    @server.tool(
+        name="close", description=_CLOSE, annotations=effects("Close a sandbox", again=True)
+    )
     @refusing
     async def close_sandbox(
         ctx: Context,
@@ -110,18 +113,7 @@ def _add_sandbox_tools(server: MCPServer, sandboxes: Sandboxes) -> None:
             over = await ended(one)
         if over is None:
             raise RequestRefused(one.last_words())
-        value = results.closed(over)
-        return called.result(wording.of_closed(value), value)
-
-    server.add_tool(
-        open_sandbox, name="open", description=_OPEN, annotations=effects("Open a sandbox")
-    )
-    server.add_tool(
-        close_sandbox,
-        name="close",
-        description=_CLOSE,
-        annotations=effects("Close a sandbox", again=True),
-    )
+        return called.result(results.closed(over))
 
 
 def _client(ctx: Context) -> str:
