@@ -5,7 +5,8 @@ what a session does.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from acp.schema import (
     SessionCloseCapabilities,
     SessionInfo,
     SessionListCapabilities,
+    SessionModeState,
     SessionResumeCapabilities,
     SetSessionModeResponse,
     SseMcpServer,
@@ -58,7 +60,6 @@ McpServer = HttpMcpServer | SseMcpServer | AcpMcpServer | McpServerStdio
 MOST_SESSIONS = 16
 """Open at once: each is a container."""
 _TITLE = 120
-_OURS = (UsageError, PolicyError, ModelError, RecordError, SandboxError)
 _INVALID_REQUEST, _INVALID_PARAMS, _INTERNAL, _AUTH = -32600, -32602, -32603, -32000
 
 
@@ -109,13 +110,10 @@ class AcpAgent:
     ) -> NewSessionResponse:
         """Begin a sealed chat on a copy of a directory."""
         self._require_room(additional_directories)
-        self._opening += 1
-        try:
+        with self._one_more():
             mode = await _said(self._settings.mode)
             modes = await _said(self._settings.modes)
             prepared = await _said(self._settings.prepare, cwd, mode)
-        finally:
-            self._opening -= 1
         session = self._session_of(new_run_id(), cwd, mode, mcp_servers)
         session.begin(prepared)
         return NewSessionResponse(session_id=session.id, modes=mode_state(session, modes))
@@ -130,7 +128,7 @@ class AcpAgent:
         """Tell a session of before again, all of it; the next prompt goes on with it."""
         past, session = await self._again(session_id, cwd, mcp_servers, additional_directories)
         await asyncio.to_thread(self._tell_again, past, session)
-        return LoadSessionResponse(modes=mode_state(session, [_only(session.mode)]))
+        return LoadSessionResponse(modes=_sealed(session))
 
     async def resume_session(
         self,
@@ -141,7 +139,7 @@ class AcpAgent:
     ) -> ResumeSessionResponse:
         """As `load_session`, for a client that knows what was said."""
         _, session = await self._again(session_id, cwd, mcp_servers, additional_directories)
-        return ResumeSessionResponse(modes=mode_state(session, [_only(session.mode)]))
+        return ResumeSessionResponse(modes=_sealed(session))
 
     async def list_sessions(
         self,
@@ -169,12 +167,8 @@ class AcpAgent:
     async def prompt(self, session_id: str, prompt: list[Block]) -> PromptResponse:
         """Have a prompt served, and say why the agent stopped."""
         session = self._session(session_id)
-        try:
+        with _in_the_protocols_form():
             ended = await session.prompt(asked(prompt, session.places))
-        except SessionRefusal as error:
-            raise _refused(str(error)) from error
-        except _OURS as error:
-            raise _of(error) from error
         if isinstance(ended, TurnFailed):
             raise RequestError(_INTERNAL, visible(ended.message))
         return PromptResponse(stop_reason=ended.reason)
@@ -188,23 +182,16 @@ class AcpAgent:
     async def set_session_mode(self, session_id: str, mode_id: str) -> SetSessionModeResponse:
         """Have a session be under another policy, before anything was asked in it."""
         session = self._session(session_id)
-        try:
+        with _in_the_protocols_form():
             await session.change(mode_id)
-        except SessionRefusal as error:
-            raise _refused(str(error)) from error
-        except _OURS as error:
-            raise _of(error) from error
         return SetSessionModeResponse()
 
     async def close_session(self, session_id: str) -> CloseSessionResponse:
         """End a session; its patch is made, and its sandbox gone, when this is answered."""
         session = self._session(session_id)
         del self._sessions[session_id]
-        self._opening += 1  # its container stands until it is gone
-        try:
+        with self._one_more():  # its container stands until it is gone
             await session.close()
-        finally:
-            self._opening -= 1
         return CloseSessionResponse()
 
     async def leave(self, signal: str = "") -> None:
@@ -223,6 +210,15 @@ class AcpAgent:
         if self._outbox is None:
             raise AssertionError("the SDK connects before it calls")
         return self._outbox
+
+    @contextmanager
+    def _one_more(self) -> Generator[None]:
+        """Inside, a session counts that is not open yet, or not any more."""
+        self._opening += 1
+        try:
+            yield
+        finally:
+            self._opening -= 1
 
     def _require_room(self, additional_directories: list[str] | None) -> None:
         self._require_initialized()
@@ -264,11 +260,8 @@ class AcpAgent:
         known = self._sessions.get(session_id)
         if known is not None and not known.over:
             raise _refused("this session is open")
-        self._opening += 1
-        try:
+        with self._one_more():
             past = await _said(self._settings.past, session_id, cwd)
-        finally:
-            self._opening -= 1
         if self._sessions.get(session_id) is not known:
             raise _refused("this session is open")
         session = self._session_of(session_id, cwd, past.started.policy, mcp_servers)
@@ -299,22 +292,27 @@ class AcpAgent:
         return session
 
 
-def _only(mode: str) -> PolicyMode:
-    """The one mode of a session that was sealed already."""
-    return PolicyMode(name=mode, description="as this session began")
+def _sealed(session: EditorSession) -> SessionModeState:
+    """The one mode of a session of before."""
+    return mode_state(session, [PolicyMode(name=session.mode, description="as this session began")])
 
 
 async def _said(work: Any, *arguments: str) -> Any:
     """What it gives, worked out beside the loop; its errors in the protocol's form."""
-    try:
+    with _in_the_protocols_form():
         return await asyncio.to_thread(work, *arguments)
-    except _OURS as error:
-        raise _of(error) from error
 
 
-def _of(error: Exception) -> RequestError:
-    code = _AUTH if isinstance(error, ModelAuth) else _INVALID_PARAMS
-    return RequestError(code, visible(str(error)))
+@contextmanager
+def _in_the_protocols_form() -> Generator[None]:
+    """Inside, what we know to go wrong is told to the client as the protocol's own error."""
+    try:
+        yield
+    except SessionRefusal as error:
+        raise _refused(str(error)) from error
+    except (UsageError, PolicyError, ModelError, RecordError, SandboxError) as error:
+        code = _AUTH if isinstance(error, ModelAuth) else _INVALID_PARAMS
+        raise RequestError(code, visible(str(error))) from error
 
 
 def _refused(words: str) -> RequestError:

@@ -6,7 +6,6 @@ cancelled, an editor that is gone, an option that was never offered: each is a n
 
 import concurrent.futures
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 from acp.helpers import text_block, tool_content
 from acp.schema import AllowedOutcome, DeniedOutcome, PermissionOption, ToolCallUpdate
@@ -21,30 +20,21 @@ from agent.terminal.approval_text import question
 from agent.untrusted_text import one_line
 from policies.decision import Answered, Approved, ApprovedBefore, Ask, Call, Declined, digest
 from policies.file.scalars import spelled_duration
-from policies.frozen import dataclass
 
 _WIDTH = 10_000
 """Nothing is broken for a terminal; a line that is longer yet has marks before its pieces."""
-_Choice = Literal["allow-once", "allow-always", "reject-once"]
 _ONCE, _ALWAYS, _NO = "allow-once", "allow-always", "reject-once"
-_OPTIONS = {
-    _ONCE: PermissionOption(option_id=_ONCE, name="Run this once", kind="allow_once"),
-    _ALWAYS: PermissionOption(
+_OPTIONS = [
+    PermissionOption(option_id=_ONCE, name="Run this once", kind="allow_once"),
+    PermissionOption(
         option_id=_ALWAYS, name="Always run this exact call, in this session", kind="allow_always"
     ),
-    _NO: PermissionOption(option_id=_NO, name="Do not run it", kind="reject_once"),
-}
-_APPLY = {
-    _ONCE: PermissionOption(option_id=_ONCE, name="Apply it", kind="allow_once"),
-    _NO: PermissionOption(option_id=_NO, name="Leave the files as they are", kind="reject_once"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoConsent:
-    """Nobody said yes."""
-
-    reason: str
+    PermissionOption(option_id=_NO, name="Do not run it", kind="reject_once"),
+]
+_APPLY = [
+    PermissionOption(option_id=_ONCE, name="Apply it", kind="allow_once"),
+    PermissionOption(option_id=_NO, name="Leave the files as they are", kind="reject_once"),
+]
 
 
 class EditorAsker:
@@ -80,18 +70,14 @@ class EditorAsker:
             content=[tool_content(text_block(_whole(question(call, ask, width=_WIDTH))))],
             raw_input=dict(call.arguments),
         )
-        match self._answer(asked, list(_OPTIONS.values())):
-            case "allow-once":
-                return Approved(digest=shown)
-            case "allow-always":
-                self._always.add(shown)
-                return Approved(digest=shown)
-            case NoConsent(reason=reason):
-                return Declined(reason=reason)
-            case _:
-                return Declined(reason="the person at the editor declined it")
+        chosen = self._answer(asked, _OPTIONS)
+        if isinstance(chosen, Declined):
+            return chosen
+        if chosen == _ALWAYS:
+            self._always.add(shown)
+        return Approved(digest=shown)
 
-    def may_apply(self, title: str, lines: Sequence[str]) -> NoConsent | None:
+    def may_apply(self, title: str, lines: Sequence[str]) -> Declined | None:
         """Whether a patch is to be applied; None: it is."""
         self._applies += 1
         asked = ToolCallUpdate(
@@ -101,18 +87,12 @@ class EditorAsker:
             status="pending",
             content=[tool_content(text_block(_whole(lines)))],
         )
-        match self._answer(asked, list(_APPLY.values())):
-            case "allow-once":
-                return None
-            case NoConsent() as none:
-                return none
-            case _:
-                return NoConsent(reason="the person at the editor declined it")
+        chosen = self._answer(asked, _APPLY)
+        return chosen if isinstance(chosen, Declined) else None
 
-    def _answer(
-        self, asked: ToolCallUpdate, options: list[PermissionOption]
-    ) -> _Choice | NoConsent:
-        """The option that was chosen. Raises SignalReceived where the prompt was cancelled."""
+    def _answer(self, asked: ToolCallUpdate, options: list[PermissionOption]) -> str | Declined:
+        """The option with which the person said yes. Raises SignalReceived where the prompt was
+        cancelled."""
         with self._session.clock.stopped(), self._interrupts.immediate():
             future = self._outbox.ask(self._session_id, asked, options)
             if future is None:
@@ -122,33 +102,31 @@ class EditorAsker:
                     outcome = future.result(self._timeout_s).outcome
             except TimeoutError:
                 waited = spelled_duration(self._timeout_s)
-                return NoConsent(reason=f"nobody answered at the editor within {waited}")
+                return Declined(reason=f"nobody answered at the editor within {waited}")
             except ConnectionError:
                 return self._left()
             except concurrent.futures.CancelledError:
-                cancelled = NoConsent(reason="the question was cancelled")
+                cancelled = Declined(reason="the question was cancelled")
                 return self._left() if self._outbox.gone else cancelled
             except Exception as error:  # noqa: BLE001 - whatever a client's answer brings is a no
-                return NoConsent(reason=f"the editor can't ask: {one_line(str(error), 200)}")
+                return Declined(reason=f"the editor can't ask: {one_line(str(error), 200)}")
             finally:
                 self._outbox.forget(future)
         return _chosen(outcome, {option.option_id for option in options})
 
-    def _left(self) -> NoConsent:
+    def _left(self) -> Declined:
         """The editor is gone, and nobody prompts any more: the session ends."""
         self._interrupts.receive("SIGHUP")
-        return NoConsent(reason="there is no editor any more that could ask")
+        return Declined(reason="there is no editor any more that could ask")
 
 
-def _chosen(
-    outcome: AllowedOutcome | DeniedOutcome, offered: Collection[str]
-) -> _Choice | NoConsent:
+def _chosen(outcome: AllowedOutcome | DeniedOutcome, offered: Collection[str]) -> str | Declined:
     chosen = outcome.option_id if isinstance(outcome, AllowedOutcome) else _NO
-    if chosen in offered:
-        match chosen:
-            case "allow-once" | "allow-always" | "reject-once":
-                return chosen
-    return NoConsent(reason="the editor answered with what was not asked")
+    if chosen not in offered:
+        return Declined(reason="the editor answered with what was not asked")
+    if chosen == _NO:
+        return Declined(reason="the person at the editor declined it")
+    return chosen
 
 
 def _whole(lines: Sequence[str]) -> str:

@@ -300,14 +300,11 @@ class EditorView:
             more = len(changes.named) - _NAMED
             text += f"\nchanged too, not shown: {names}{f' and {more} more' if more > 0 else ''}"
         content: list[ContentToolCallContent | FileEditToolCallContent] = [*_said(text)]
-        content += [
-            tool_diff_content(self._host(PurePosixPath(path_text(diff.path))), diff.new, diff.old)
-            for diff in changes.diffs
-        ]
-        places = [
-            ToolCallLocation(path=self._host(PurePosixPath(path_text(diff.path))))
-            for diff in changes.diffs
-        ]
+        places = []
+        for diff in changes.diffs:
+            path = self._host(PurePosixPath(path_text(diff.path)))
+            content.append(tool_diff_content(path, diff.new, diff.old))
+            places.append(ToolCallLocation(path=path))
         self._tell(update_tool_call(call, content=content, locations=places))
 
     # -- paths -----------------------------------------------------------------------------
