@@ -34,6 +34,7 @@ from typing_extensions import override
 from agent.servers.inspect import results, samples
 from agent.servers.inspect.config import MoonpoolSandboxConfig
 from policies.file.scalars import HIJACKING, OURS, env_name, env_value
+from policies.paths import WORKSPACE
 from sandbox.async_sandbox import AsyncSandbox
 from sandbox.errors import FileError, SandboxError
 from sandbox.results import Leftovers
@@ -165,7 +166,7 @@ class MoonpoolSandboxEnvironment(SandboxEnvironment):
         return SandboxConnection(
             type="moonpool",
             command=shlex.join(
-                ["docker", "exec", "-it", "--workdir", "/workspace", self._container, "bash", "-l"]
+                ["docker", "exec", "-it", "--workdir", WORKSPACE, self._container, "bash", "-l"]
             ),
             container=self._container,
         )
