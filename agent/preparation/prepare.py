@@ -75,11 +75,11 @@ class Preparation:
     kernel_policy: Literal["require", "prefer"]
 
     @contextmanager
-    def recorded(self) -> Generator[RunRecord]:
-        """Inside, the run's record is open."""
+    def recorded(self, run_id: str = "") -> Generator[RunRecord]:
+        """Inside, the run's record is open; without an id, under a new one."""
         record = RunRecord.create(
             self.home,
-            run_id=new_run_id(),
+            run_id=run_id or new_run_id(),
             known_secrets=model_setup.known_secrets(self.configuration),
         )
         try:

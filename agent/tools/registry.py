@@ -6,7 +6,7 @@ that does nothing with a sandbox.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -16,7 +16,6 @@ from agent.tools import bash, reading, searching, writing
 from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.policy import Policy
-from sandbox.threads import Recent, Same
 
 
 class PlanStatus(StrEnum):
@@ -82,11 +81,9 @@ def offered(policy: Policy) -> dict[str, Tool[Any]]:
 
 
 def specs(tools: Mapping[str, Tool[Any]]) -> tuple[ToolSpec, ...]:
-    return tuple(_SPECS.get(Same(tool), partial(_spec, tool)) for tool in tools.values())
+    return tuple(map(_spec, tools.values()))
 
 
-_SPECS = Recent[ToolSpec](len(ALL) + 1)  # a reviewer has one of its own
-
-
+@lru_cache(len(ALL) + 1)  # a reviewer has one of its own
 def _spec(tool: Tool[Any]) -> ToolSpec:
     return ToolSpec(name=tool.name, description=tool.description, schema=tool.schema())

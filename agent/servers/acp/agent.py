@@ -13,6 +13,7 @@ from typing import Any
 
 from acp.exceptions import RequestError
 from acp.helpers import update_available_commands
+from acp.interfaces import Client
 from acp.meta import PROTOCOL_VERSION
 from acp.schema import (
     AcpMcpServer,
@@ -44,7 +45,7 @@ from agent.errors import ModelAuth, ModelError, RecordError, UsageError
 from agent.record.store import STEPS, new_run_id
 from agent.servers.acp.commands import COMMANDS
 from agent.servers.acp.diffs import FileDiffs
-from agent.servers.acp.outbox import EditorClient, Outbox
+from agent.servers.acp.outbox import Outbox
 from agent.servers.acp.past import PastSession
 from agent.servers.acp.prompt import Block, asked
 from agent.servers.acp.session import EditorSession, SessionRefusal, mode_state
@@ -75,7 +76,7 @@ class AcpAgent:
         self._opening = 0
         self._leaving = False
 
-    def on_connect(self, client: EditorClient) -> None:
+    def on_connect(self, client: Client) -> None:
         """The SDK hands over its connection."""
         self._outbox = Outbox(client, self._transport, asyncio.get_running_loop())
 

@@ -13,7 +13,6 @@ from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
 from agent.lifecycle.job import Job, OnProgress, OpenBox
 from agent.lifecycle.session import RunSetup
-from agent.preparation.model import known_secrets
 from agent.preparation.prepare import Preparation, carry_out, notices_of
 from agent.record import outcome as outcomes
 from agent.record.run_log import OWN
@@ -152,19 +151,12 @@ class EditorRun:
     def _recorded(self) -> RunResult:
         prepared = self._prepared
         notices = notices_of(prepared.root, prepared.policy)
-        record = RunRecord.create(
-            prepared.home,
-            run_id=self.run_id,
-            known_secrets=known_secrets(prepared.configuration),
-        )
-        try:
+        with prepared.recorded(self.run_id) as record:
             return carry_out(
                 self._setup(record),
                 telemetry=prepared.ready.telemetry,
                 notices=(*notices, *self._notices, *prepared.ready.notices),
             )
-        finally:
-            record.close()
 
     def _setup(self, record: RunRecord) -> RunSetup:
         diffs = FileDiffs(

@@ -7,8 +7,9 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from acp.interfaces import Client
 from acp.meta import CLIENT_METHODS
 from acp.schema import (
     AgentMessageChunk,
@@ -42,19 +43,11 @@ Update = (
 T = TypeVar("T")
 
 
-class EditorClient(Protocol):
-    """What the SDK's connection lets an agent ask of its client, as far as it is used here."""
-
-    async def request_permission(
-        self, session_id: str, tool_call: ToolCallUpdate, options: list[PermissionOption]
-    ) -> RequestPermissionResponse: ...
-
-
 class Outbox:
     """The one way to the client. Any thread but the loop's may call `tell`."""
 
     def __init__(
-        self, client: EditorClient, transport: ClientTransport, loop: asyncio.AbstractEventLoop
+        self, client: Client, transport: ClientTransport, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._client = client
         self._transport = transport

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 import anyio
-from mcp.server.mcpserver import MCPServer
 
 from agent.servers.mcp.sandboxes import Sandboxes
 from agent.servers.mcp.server import build
 from agent.servers.mcp.settings import McpSettings
-from agent.servers.mcp.stdio import StdioTransport, Streams
+from agent.servers.mcp.stdio import StdioTransport
 from agent.servers.stdio import taken
 
 END_OF_INPUT = "its client, which left"
@@ -50,15 +49,11 @@ async def serve(settings: McpSettings, transport: StdioTransport, heard: list[st
     transport.unanswered = sandboxes.take_back
     try:
         async with transport.streams() as streams:
-            await _run(server, streams)
+            # The SDK has no other way to serve on streams of one's own (its client takes this one).
+            lowlevel = server._lowlevel_server  # noqa: SLF001
+            await lowlevel.run(*streams, lowlevel.create_initialization_options())
     finally:
         await sandboxes.end_all(heard[0] if heard else END_OF_INPUT)
-
-
-async def _run(server: MCPServer, streams: Streams) -> None:
-    # The SDK has no other way to serve on streams of one's own (its own client takes this one).
-    lowlevel = server._lowlevel_server  # noqa: SLF001
-    await lowlevel.run(*streams, lowlevel.create_initialization_options())
 
 
 @contextmanager
