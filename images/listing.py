@@ -63,14 +63,21 @@ def _is_operators(info: ImageInfo) -> bool:
 def _other(info: ImageInfo) -> ImageRow:
     by_name = sorted(info.tags, key=lambda tag: (not tag.endswith(":latest"), tag))
     name = by_name[0] if by_name else info.id
+    is_setup = name.startswith(f"{recipes.REPOSITORY}/setup:")
+    return _row("", name, "set-up" if is_setup else "no recipe", info)
+
+
+def _row(
+    recipe: str, reference: str, state: State, info: ImageInfo | None, base: str = ""
+) -> ImageRow:
     return ImageRow(
-        recipe="",
-        reference=name,
-        state="set-up" if name.startswith(f"{recipes.REPOSITORY}/setup:") else "no recipe",
-        image_id=info.id,
-        size_bytes=info.size_bytes,
-        created=info.created,
-        base="",
+        recipe=recipe,
+        reference=reference,
+        state=state,
+        image_id=info.id if info else "",
+        size_bytes=info.size_bytes if info else 0,
+        created=info.created if info else "",
+        base=base,
     )
 
 
@@ -104,15 +111,7 @@ def rows_of(
     current = [_current(recipe, builds, trust) for recipe in known]
     wanted = {row.reference for row in current}
     older = [
-        ImageRow(
-            recipe=info.labels[RECIPE_LABEL],
-            reference=tag,
-            state="superseded",
-            image_id=info.id,
-            size_bytes=info.size_bytes,
-            created=info.created,
-            base="",
-        )
+        _row(info.labels[RECIPE_LABEL], tag, "superseded", info)
         for tag, info in builds.items()
         if tag not in wanted
     ]
@@ -130,15 +129,7 @@ def _current(
     if info is None:
         built_before = any(i.labels[RECIPE_LABEL] == recipe.name for i in builds.values())
         state = "outdated" if built_before else "not built"
-    return ImageRow(
-        recipe=recipe.name,
-        reference=reference,
-        state=state,
-        image_id=info.id if info else "",
-        size_bytes=info.size_bytes if info else 0,
-        created=info.created if info else "",
-        base=recipe.base,
-    )
+    return _row(recipe.name, reference, state, info, recipe.base)
 
 
 def _build_tags(info: ImageInfo) -> list[str]:

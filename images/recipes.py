@@ -116,12 +116,9 @@ def find(name: str) -> Recipe:
     if name not in _folders():
         from policies.suggestion import did_you_mean  # noqa: PLC0415 - for a mistake only
 
-        known = ", ".join(names())
-        near = did_you_mean(name, names())
+        known, near = ", ".join(names()), did_you_mean(name, names())
         raise ImageUnusable(f"no image recipe named {name!r}: there is {known}{near}")
-    own = dict(_files(_root().joinpath(name)))
-    shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
-    return Recipe(name=name, files={**own, **shared})
+    return Recipe(name=name, files={**_files(_root() / name), **_shared_files()})
 
 
 def of_reference(reference: str) -> str | None:
@@ -150,12 +147,13 @@ def of_operator(path: Path) -> Recipe:
         raise ImageUnusable(f"{path} can't be read: {error.strerror}") from error
     if DOCKERFILE not in files:
         raise ImageUnusable(f"there is no Dockerfile at {path}: the policy's `image` names it")
-    shared = dict(_files(_root().joinpath(SHARED_FOLDER), f"{SHARED_FOLDER}/"))
     # Two files of one name in two places are two recipes.
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
     plain = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-") or "image"
     return Recipe(
-        name=f"{plain[:40]}-{place}", files={**shared, **files}, repository=OPERATORS_REPOSITORY
+        name=f"{plain[:40]}-{place}",
+        files={**_shared_files(), **files},
+        repository=OPERATORS_REPOSITORY,
     )
 
 
@@ -213,14 +211,17 @@ def _root() -> Path:
     return Path(__file__).with_name("recipes")
 
 
-def _files(folder: Path, prefix: str = "") -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
-    for child in folder.iterdir():
-        if child.is_dir():
-            found += _files(child, f"{prefix}{child.name}/")
-        else:
-            found.append((prefix + child.name, child.read_bytes()))
-    return found
+def _files(folder: Path, prefix: str = "") -> dict[str, bytes]:
+    """Content by path, but for what Python leaves beside a module where it imports or installs."""
+    return {
+        prefix + path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+
+
+def _shared_files() -> dict[str, bytes]:
+    return _files(_root() / SHARED_FOLDER, f"{SHARED_FOLDER}/")
 
 
 def local_authorities(directories: Iterable[Path] = ANCHOR_DIRECTORIES) -> Mapping[str, bytes]:

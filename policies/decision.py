@@ -172,7 +172,7 @@ def _bash(policy: Policy, call: Call) -> Decision:
 
 
 def _file(policy: Policy, call: Call) -> Decision:
-    path = call.arguments.get("path", "." if call.tool in _READING else None)
+    path = call.arguments.get("path")
     if path is None and call.tool in _READING:
         path = "."
     complaint = paths.path_complaint(path)

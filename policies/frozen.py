@@ -8,6 +8,7 @@ value is made. Refuses to know any value.
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -110,24 +111,14 @@ def _init(made: type[Any]) -> Callable[..., None]:
     return init
 
 
-_getters: dict[tuple[type[Any], bool], Callable[[object], tuple[Any, ...]]] = {}
-
-
-def _values(value: object, *, hashed: bool) -> tuple[Any, ...]:
-    """What counts of a value where it is compared, or hashed."""
-    made: Any = type(value)
-    get = _getters.get((made, hashed))
-    if get is None:
-        names = [
-            field.name
-            for field in dataclasses.fields(made)
-            if (field.compare if field.hash is None or not hashed else field.hash)
-        ]
-        get = _getters[made, hashed] = _getter(names)
-    return get(value)
-
-
-def _getter(names: list[str]) -> Callable[[object], tuple[Any, ...]]:
+@cache
+def _getter(made: type[Any], *, hashed: bool) -> Callable[[object], tuple[Any, ...]]:
+    """What gives of a value all that counts where it is compared, or hashed."""
+    names = [
+        field.name
+        for field in dataclasses.fields(made)
+        if (field.compare if field.hash is None or not hashed else field.hash)
+    ]
     if len(names) > 1:
         return attrgetter(*names)
     return lambda value: tuple(getattr(value, name) for name in names)
@@ -141,11 +132,14 @@ def _repr(self: Any) -> str:
 def _eq(self: object, other: object) -> Any:
     if type(self) is not type(other):
         return NotImplemented
-    return _values(self, hashed=False) == _values(other, hashed=False)
+    made: Any = type(self)
+    get = _getter(made, hashed=False)
+    return get(self) == get(other)
 
 
 def _hash(self: object) -> int:
-    return hash(_values(self, hashed=True))
+    made: Any = type(self)
+    return hash(_getter(made, hashed=True)(self))
 
 
 def _refuse_to_set(_self: object, name: str, _value: object) -> None:

@@ -12,9 +12,11 @@ from policies.shell.words import HOME
 WORKSPACE = "/workspace"
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - paths in the container, its own
 """One directory: in every sandbox the second is a link to the first."""
-STREAMS = (
+DEVICES = (
     "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
-    "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/dev/pts", "/proc/self/fd",
+)  # fmt: skip
+STREAMS = (
+    *DEVICES, "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/dev/pts", "/proc/self/fd",
     "/dev/shm",  # noqa: S108 - the container's own
 )  # fmt: skip
 

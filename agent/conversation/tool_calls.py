@@ -28,7 +28,7 @@ from agent.record.journal import Journal
 from agent.tools import registry
 from agent.tools.interface import MalformedError, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
-from policies.commands.rules import instead
+from policies.commands.rules import CommandRules
 from policies.decision import (
     Allow,
     Answered,
@@ -198,7 +198,7 @@ class ToolExecutor:
         setting = ToolContext(
             left_s=left_s,
             limits=self._policy.limits,
-            instead=lambda program: instead(self._policy, program),
+            instead=lambda program: CommandRules(self._policy).instead(program),
             shown_images=self._image_store.sizes,
             on_output=lambda stream, data: self._emit(OutputPiece(stream=stream, data=data)),
         )

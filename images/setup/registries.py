@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -72,7 +72,7 @@ def registries(
     if word == "pip":
         extra = (*extra, *_uv(environ))
     hosts = dict.fromkeys(_host(word, address) for address in (*index, *scopes.values(), *extra))
-    variables, files = _OWN.get(word, _nothing)(index, scopes, environ)
+    variables, files = _own(word, index, scopes, environ)
     return ClientRegistries(hosts=tuple(hosts), variables=variables, files=files)
 
 
@@ -116,15 +116,28 @@ Own = tuple[dict[str, str], dict[str, str]]
 """Variables, and files by path relative to the home directory."""
 
 
-def _nothing(*_: object) -> Own:
-    return {}, {}
+def _own(
+    word: str, index: tuple[str, ...], scopes: Mapping[str, str], environ: Mapping[str, str]
+) -> Own:
+    match word:
+        case "pip":
+            return _pip(index, environ), {}
+        case "npm":
+            return _npm(index[0], scopes)
+        case "go":
+            return _go(index, environ), {}
+        case "cargo":
+            return {}, _cargo(scopes)
+        case "maven":
+            return {}, _maven(scopes)
+        case _:
+            return {}, {}
 
 
-def _pip(index: tuple[str, ...], scopes: object, environ: Mapping[str, str]) -> Own:
-    del scopes
+def _pip(index: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
     first, rest = index[0], " ".join(index[1:])
     variables = {"PIP_INDEX_URL": first, "UV_DEFAULT_INDEX": (*_uv(environ), first)[0]}
-    return variables | ({"PIP_EXTRA_INDEX_URL": rest, "UV_INDEX": rest} if rest else {}), {}
+    return variables | ({"PIP_EXTRA_INDEX_URL": rest, "UV_INDEX": rest} if rest else {})
 
 
 def _uv(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -137,22 +150,19 @@ _NPM_PATIENCE = {"npm_config_fetch_timeout": "60000", "npm_config_fetch_retries"
 """Of itself it waits five minutes (in ms) for a connection on which nothing comes any more."""
 
 
-def _npm(index: tuple[str, ...], scopes: Mapping[str, str], environ: object) -> Own:
-    del environ
+def _npm(registry: str, scopes: Mapping[str, str]) -> Own:
     lines = "".join(f"{scope}={address}\n" for scope, address in sorted(scopes.items()))
     files = {".npmrc": lines} if lines else {}
-    variables = {"npm_config_registry": index[0], "YARN_NPM_REGISTRY_SERVER": index[0]}
+    variables = {"npm_config_registry": registry, "YARN_NPM_REGISTRY_SERVER": registry}
     return variables | _NPM_PATIENCE, files
 
 
-def _go(index: tuple[str, ...], scopes: object, environ: Mapping[str, str]) -> Own:
-    del scopes
-    kept = {name: environ[name] for name in ("GOSUMDB",) if environ.get(name)}
-    return {"GOPROXY": ",".join(index)} | kept, {}
+def _go(index: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
+    sums = environ.get("GOSUMDB")
+    return {"GOPROXY": ",".join(index)} | ({"GOSUMDB": sums} if sums else {})
 
 
-def _cargo(index: object, scopes: Mapping[str, str], environ: object) -> Own:
-    del index, environ
+def _cargo(scopes: Mapping[str, str]) -> dict[str, str]:
     lines = []
     for name, address in sorted(scopes.items()):
         shown = f'"{address}"' if re.fullmatch(r"[^\s\"\\]+", address) else '""'
@@ -161,13 +171,11 @@ def _cargo(index: object, scopes: Mapping[str, str], environ: object) -> Own:
             lines.append(f"registry = {shown}")
         elif re.fullmatch(r"[\w-]+", name):
             lines += [f"[registries.{name}]", f"index = {shown}"]
-    files = {".cargo/config.toml": "\n".join(lines) + "\n"} if lines else {}
-    return {}, files
+    return {".cargo/config.toml": "\n".join(lines) + "\n"} if lines else {}
 
 
-def _maven(index: object, scopes: Mapping[str, str], environ: object) -> Own:
+def _maven(scopes: Mapping[str, str]) -> dict[str, str]:
     """It has no variable for a proxy."""
-    del index, environ
     root = ET.Element("settings")
     proxy = ET.SubElement(ET.SubElement(root, "proxies"), "proxy")
     for name, text in (("protocol", "https"), ("host", "127.0.0.1"), ("port", "3128")):
@@ -177,9 +185,4 @@ def _maven(index: object, scopes: Mapping[str, str], environ: object) -> Own:
         row = ET.SubElement(rows, "mirror")
         for name, text in (("id", f"operator-{number}"), ("mirrorOf", of), ("url", address)):
             ET.SubElement(row, name).text = text
-    return {}, {".m2/settings.xml": ET.tostring(root, encoding="unicode")}
-
-
-_OWN: Mapping[str, Callable[..., Own]] = {
-    "pip": _pip, "npm": _npm, "go": _go, "cargo": _cargo, "maven": _maven,
-}  # fmt: skip
+    return {".m2/settings.xml": ET.tostring(root, encoding="unicode")}

@@ -5,7 +5,7 @@ sentences that the model reads when none allows it.
 """
 
 import posixpath
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from functools import partial
 
@@ -22,6 +22,10 @@ class CommandOutcome(StrEnum):
     ALLOW = "allow"
     ASK = "ask"
     DENY = "deny"
+
+
+SAID: Mapping[str, str] = {"allow": "allowed", "ask": "asked about", "deny": "denied"}
+"""What a person reads of an outcome."""
 
 
 class DecidingLayer(StrEnum):
@@ -110,7 +114,7 @@ class CommandRules:
                 return allowed(key)
             return denied(
                 f"{name}: this policy runs nothing that lives in the workspace; "
-                f"{self._instead(name)}",
+                f"{self.instead(name)}",
                 key,
             )
         rules = list(self._by_program.get(path, []))
@@ -157,7 +161,7 @@ class CommandRules:
     ) -> CommandDecision:
         """Deny beats ask beats allow, over all the rules of a program."""
         if not rules:
-            return denied(f"{name} is not allowed here: {self._instead(name)}")
+            return denied(f"{name} is not allowed here: {self.instead(name)}")
         from policies.commands.argument_rules import RuleFit, fitted  # noqa: PLC0415 - builtins have none
 
         found = [(rule, fitted(rule, name, arguments)) for rule in rules]
@@ -188,7 +192,8 @@ class CommandRules:
         hint = "there is no network here; " if name.endswith("git") and first in _GIT_REMOTE else ""
         return f"{_cut(shown)} is not allowed: {hint}with {name} may stand {_listed(permitted)}"
 
-    def _instead(self, name: str) -> str:
+    def instead(self, name: str) -> str:
+        """What may be used in a program's place, for whoever was refused it."""
         base = posixpath.basename(name)
         if base in _NO_NETWORK:
             return "there is no network here; work with what is in the workspace"
@@ -228,11 +233,6 @@ def _may_end_in_the_image(path: str) -> bool:
     above = posixpath.dirname(posixpath.normpath(path)).split("/")
     inside = "/".join(part for part in above if part not in {"", ".."})
     return any(f"{top}/".endswith(f"/{inside}/") for top in STANDARD_DIRECTORIES) or not inside
-
-
-def instead(policy: Policy, program: str) -> str:
-    """What may be used in a program's place, for whoever was refused it."""
-    return CommandRules(policy)._instead(program)  # noqa: SLF001 - this module's own
 
 
 _GIT_REMOTE = frozenset({"push", "fetch", "pull", "clone", "remote", "ls-remote", "submodule"})

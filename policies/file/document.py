@@ -126,13 +126,17 @@ def decoded(raw: bytes, *, file: str, called: str = "policy") -> str:
     text = utf8(raw, file=file)
     turning = _TURNING.search(text)
     if turning is not None:
-        before = text[: turning.start()]
-        line, column = before.count("\n") + 1, turning.start() - before.rfind("\n")
         message = (
             f"U+{ord(turning[0]):04X} shows what stands around it in another order: take it out"
         )
-        raise PolicyError(message, where=Where(file=file, line=line, column=column))
+        raise PolicyError(message, where=_behind(text[: turning.start()], file))
     return text
+
+
+def _behind(before: str, file: str) -> Where:
+    """The place of what stands in a file behind a text, with which the file begins."""
+    column = len(before) - before.rfind("\n")
+    return Where(file=file, line=before.count("\n") + 1, column=column)
 
 
 def utf8(raw: bytes, *, file: str) -> str:
@@ -140,12 +144,8 @@ def utf8(raw: bytes, *, file: str) -> str:
     try:
         return raw.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        where = Where(
-            file=file,
-            line=before.count(b"\n") + 1,
-            column=error.start - before.rfind(b"\n"),
-        )
+        # By bytes: what cannot be decoded has no characters.
+        where = _behind(raw[: error.start].decode("latin-1"), file)
         raise PolicyError("is not UTF-8 text", where=where) from error
 
 
@@ -158,15 +158,7 @@ def parse(
         PolicyError: it is not YAML, or uses more of YAML than a policy may; with the place.
     """
     builder = _built(text, file, called, loader)
-    data = builder.root
-    if not isinstance(data, dict):
-        where = builder.values.get((), Where(file=file, line=1, column=1))
-        raise PolicyError(
-            f"a {called} is a mapping that starts with `version: 1`"
-            + (", and this file is empty" if data is None else ""),
-            where=where,
-        )
-    return Document(file=file, text=text, data=data, keys=builder.keys, values=builder.values)
+    return builder.document(text, expected="mapping that starts with `version: 1`")
 
 
 def parse_list(text: str, *, file: str, key: str, called: str) -> Document:
@@ -180,16 +172,12 @@ def parse_list(text: str, *, file: str, key: str, called: str) -> Document:
     except PolicyError:
         _built(text, file, called, yaml.SafeLoader)
         raise  # the two disagree: what one of them does not take is not taken
-    data, keys, values = builder.root, builder.keys, builder.values
-    if isinstance(data, tuple):
-        keys = {(key, *path): where for path, where in keys.items()}
-        values = {(): values[()]} | {(key, *path): where for path, where in values.items()}
-        data = {key: data}
-    if not isinstance(data, dict):
-        where = values.get((), Where(file=file, line=1, column=1))
-        empty = ", and this file is empty" if data is None else ""
-        raise PolicyError(f"a {called} is a list, or a mapping with `{key}:`{empty}", where=where)
-    return Document(file=file, text=text, data=data, keys=keys, values=values)
+    if isinstance(builder.root, tuple):
+        keys, values = builder.keys, builder.values
+        builder.keys = {(key, *path): where for path, where in keys.items()}
+        builder.values = {(): values[()]} | {(key, *path): at for path, at in values.items()}
+        builder.root = {key: builder.root}
+    return builder.document(text, expected=f"list, or a mapping with `{key}:`")
 
 
 def _built(text: str, file: str, called: str, loader: Any) -> "_Builder":
@@ -198,10 +186,7 @@ def _built(text: str, file: str, called: str, loader: Any) -> "_Builder":
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.reader.ReaderError as error:
-        before = text[: error.position]
-        where = Where(
-            file=file, line=before.count("\n") + 1, column=error.position - before.rfind("\n")
-        )
+        where = _behind(text[: error.position], file)
         raise PolicyError("a character that YAML does not allow", where=where) from error
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, file) from error
@@ -242,6 +227,16 @@ class _Builder:
                 self._put(whole)
             case _:
                 pass
+
+    def document(self, text: str, *, expected: str) -> Document:
+        """What was built, if it is a mapping; ``expected`` says what such a file is."""
+        if isinstance(self.root, dict):
+            return Document(
+                file=self.file, text=text, data=self.root, keys=self.keys, values=self.values
+            )
+        where = self.values.get((), Where(file=self.file, line=1, column=1))
+        empty = ", and this file is empty" if self.root is None else ""
+        raise PolicyError(f"a {self.called} is a {expected}{empty}", where=where)
 
     def _start(self, event: yaml.Event) -> None:
         self._refuse_decoration(event)

@@ -7,6 +7,7 @@ by some and minutes by others.
 
 import posixpath
 import re
+from collections.abc import Mapping
 
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -198,14 +199,13 @@ def command_line(text: str) -> str:
 
 
 _SIZES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_WHOLE_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATIONS = {"ms": 0.001, **_WHOLE_SECONDS}
 
-SIZE_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,3})?(B|KiB|MiB|GiB|TiB)$"
-DURATION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|m|h|d)$"
-
-_SIZE = re.compile(SIZE_PATTERN)
-_DURATION = re.compile(DURATION_PATTERN)
-_PARTS = re.compile(r"([0-9.]+)([A-Za-z]+)")
+_NUMBER = r"[0-9]{1,9}(\.[0-9]{1,3})?"
+SIZE_PATTERN = f"^{_NUMBER}({'|'.join(_SIZES)})$"
+DURATION_PATTERN = f"^{_NUMBER}({'|'.join(_DURATIONS)})$"
+_AMOUNT = re.compile(f"({_NUMBER})([A-Za-z]+)")
 
 
 def size_bytes(text: str) -> int:
@@ -214,10 +214,7 @@ def size_bytes(text: str) -> int:
     Raises:
         ValueError: it is not a size; the message says what one looks like.
     """
-    parts = _PARTS.fullmatch(text) if _SIZE.match(text) and "\n" not in text else None
-    if parts is None:
-        raise ValueError("expected a size with its unit (B, KiB, MiB, GiB, TiB), such as 4GiB")
-    return int(float(parts[1]) * _SIZES[parts[2]])
+    return int(_amount(text, _SIZES, "a size", "4GiB"))
 
 
 def duration_s(text: str) -> float:
@@ -226,23 +223,32 @@ def duration_s(text: str) -> float:
     Raises:
         ValueError: it is not a duration; the message says what one looks like.
     """
-    parts = _PARTS.fullmatch(text) if _DURATION.match(text) and "\n" not in text else None
-    if parts is None:
-        raise ValueError("expected a duration with its unit (ms, s, m, h, d), such as 2m")
-    return float(parts[1]) * _DURATIONS[parts[2]]
+    return _amount(text, _DURATIONS, "a duration", "2m")
+
+
+def _amount(text: str, units: Mapping[str, float], kind: str, example: str) -> float:
+    parts = _AMOUNT.fullmatch(text)
+    if parts is None or parts[3] not in units:
+        known = ", ".join(units)
+        raise ValueError(f"expected {kind} with its unit ({known}), such as {example}")
+    return float(parts[1]) * units[parts[3]]
 
 
 def spelled_size(count: int) -> str:
     """Bytes in the largest unit that divides them."""
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
-        if count and count % _SIZES[unit] == 0:
-            return f"{count // _SIZES[unit]}{unit}"
-    return f"{count}B"
+    return _in_largest(count, _SIZES) or "0B"
 
 
 def spelled_duration(seconds: float) -> str:
     """Seconds in the largest unit that divides them."""
-    for unit in ("d", "h", "m", "s"):
-        if seconds and seconds % _DURATIONS[unit] == 0:
-            return f"{int(seconds // _DURATIONS[unit])}{unit}"
-    return f"{round(seconds * 1000)}ms" if seconds else "0s"
+    if not seconds:
+        return "0s"
+    return _in_largest(seconds, _WHOLE_SECONDS) or f"{round(seconds * 1000)}ms"
+
+
+def _in_largest(amount: float, units: Mapping[str, float]) -> str | None:
+    """An amount that is not 0, in the largest unit that divides it; None: none does."""
+    for unit, size in reversed(list(units.items())):
+        if amount and amount % size == 0:
+            return f"{int(amount // size)}{unit}"
+    return None

@@ -75,22 +75,12 @@ def bundles() -> Bundles:
     for name, entry in data["programs"].items():
         while "like" in entry:
             entry = data["programs"][entry["like"]]  # noqa: PLW2901 - a reference, followed
-        programs[name] = _bundle(entry)
+        programs[name] = Bundle(**entry)
     return Bundles(
-        always=_bundle(data["always"]),
+        always=Bundle(**data["always"]),
         programs=programs,
         tools=data["tools"],
         unneeded=data["unneeded"],
-    )
-
-
-def _bundle(entry: Any) -> Bundle:
-    return Bundle(
-        brings=tuple(entry.get("brings", ())),
-        reads=tuple(entry.get("reads", ())),
-        owns=tuple(entry.get("owns", ())),
-        also=tuple(entry.get("also", ())),
-        multicall=entry.get("multicall", False),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import field
 from policies.commands.effects import ALL as BUILTINS
 from policies.frozen import dataclass
 from policies.kernel.resolution import BroughtFile, GrantReason
-from policies.kernel.rules import Access, KernelRules
+from policies.kernel.rules import Access, KernelRules, PathRule
 from policies.kernel.services import ServiceDomain
 from policies.policy import CommandRule, Policy
 
@@ -69,17 +69,17 @@ def as_json(resolved: ResolvedPolicy) -> dict[str, object]:
                 "name": name,
                 "executable": sorted(domain.executable),
                 "missing": list(domain.missing),
-                "kernel_rules": [
-                    {"path": rule.path, "access": _letters(rule.access)} for rule in domain.rules
-                ],
+                "kernel_rules": _rows(domain.rules),
             }
             for name, domain in resolved.services.items()
         ],
         "notes": list(resolved.rules.notes),
-        "kernel_rules": [
-            {"path": rule.path, "access": _letters(rule.access)} for rule in resolved.rules.rules
-        ],
+        "kernel_rules": _rows(resolved.rules.rules),
     }
+
+
+def _rows(rules: Iterable[PathRule]) -> list[dict[str, str]]:
+    return [{"path": rule.path, "access": _letters(rule.access)} for rule in rules]
 
 
 def as_text(resolved: ResolvedPolicy, *, every_rule: bool) -> str:

@@ -16,7 +16,7 @@ from policies.frozen import dataclass
 from policies.kernel.bundles import bundles
 from policies.kernel.image import ContainerImage, ForbiddenFiles, Inventory
 from policies.kernel.resolution import GrantedFiles, granted, named
-from policies.paths import SCRATCH, SERVICES, WORKSPACE, normal, within
+from policies.paths import DEVICES, SCRATCH, SERVICES, WORKSPACE, normal, within
 from policies.policy import Policy
 from policies.shell.words import HOME
 
@@ -56,11 +56,6 @@ def _upward(path: str) -> Iterator[str]:
     while path != "/":
         path = posixpath.dirname(path)
         yield path
-
-
-_DEVICES = (
-    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx",
-)  # fmt: skip
 
 
 class Access(IntFlag):
@@ -181,7 +176,7 @@ class _Places:
             else:
                 # Reading it all would read programs that are not listed.
                 rules[path] |= Access.WRITE | Access.LIST
-        for path in _DEVICES:
+        for path in DEVICES:
             rules[path] |= Access.READ | Access.WRITE
         rules["/dev/pts"] |= reading | Access.WRITE
         rules["/dev/shm"] |= reading | Access.WRITE  # noqa: S108 - the container's

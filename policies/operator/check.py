@@ -7,6 +7,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from policies.commands.rules import SAID
 from policies.decision import Allow, Call, decide
 from policies.errors import PolicyError
 from policies.frozen import dataclass
@@ -19,7 +20,6 @@ _BEFORE = 60
 
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What ends a line of YAML, and is counted as one."""
-_SAID = {"allow": "allowed", "ask": "asked about", "deny": "denied"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def broken_examples(policy: Policy) -> tuple[PolicyError, ...]:
     for result in run_examples(policy):
         if not result.holds:
             reason = f": {result.reason}" if result.reason else ""
-            message = f"should be {_SAID[result.expected]}, and is {_SAID[result.got]}{reason}"
+            message = f"should be {SAID[result.expected]}, and is {SAID[result.got]}{reason}"
             where = policy.places.get(result.key, policy.where)
             found.append(PolicyError(message, where=where, key=result.key))
     return tuple(found)

@@ -6,7 +6,7 @@ Owns what `moonpool policy explain POLICY -- COMMAND` shows, as data and as text
 from collections.abc import Sequence
 
 from policies.commands.judge import JudgedPart, judge
-from policies.commands.rules import CommandDecision, CommandOutcome, DecidingLayer
+from policies.commands.rules import SAID, CommandDecision, CommandOutcome, DecidingLayer
 from policies.decision import Allow, Ask, Call, Decision, Deny, decide
 from policies.frozen import dataclass
 from policies.policy import SERVER_TOOLS, Policy
@@ -15,11 +15,6 @@ MAX_PARTS = 2000
 
 _MAX_GUIDES = 24
 _MARKS = {CommandOutcome.ALLOW: "+", CommandOutcome.ASK: "?", CommandOutcome.DENY: "-"}
-_SAID = {
-    CommandOutcome.ALLOW: "allowed",
-    CommandOutcome.ASK: "asked about",
-    CommandOutcome.DENY: "denied",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +134,7 @@ def _part_line(part: JudgedPart, guide: str) -> str:
     decision = part.decision
     if decision is None:
         return f"  {guide}{shown}"
-    said = _SAID[decision.outcome]
+    said = SAID[decision.outcome]
     if decision.layer is DecidingLayer.KERNEL:
         said = "left to the kernel"
     else:

@@ -1,8 +1,11 @@
 """What a recipe is made of, and when its name changes."""
 
+import compileall
 import io
+import shutil
 import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +74,21 @@ def test_the_name_is_the_content() -> None:
 )
 def test_any_change_changes_the_name(changed: Recipe) -> None:
     assert changed.reference({}) != RECIPE.reference({})
+
+
+def test_what_an_installation_compiles_changes_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip compiles the modules of the proxy's recipe where they stand, and notes the time."""
+    folder = tmp_path / "recipes"
+    shutil.copytree(Path(recipes.__file__).with_name("recipes"), folder)
+    for compiled in folder.rglob("__pycache__"):
+        shutil.rmtree(compiled)
+    monkeypatch.setattr(recipes, "_root", lambda: folder)
+    before = recipes.find(recipes.PROXY)
+    assert compileall.compile_dir(folder, quiet=2)
+    assert list(folder.rglob("*.pyc"))
+    assert recipes.find(recipes.PROXY) == before
 
 
 def test_another_authority_changes_the_name() -> None:
