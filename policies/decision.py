@@ -181,18 +181,13 @@ def _file(policy: Policy, call: Call) -> Decision:
     place = paths.place(policy, str(path))
     key = "paths.write" if call.tool in _WRITING else "paths.read"
     tops = paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
-    if tops is not None and not _permitted(place, tops, writing=call.tool in _WRITING):
+    # What the image brings is readable but for programs that are not listed: the kernel's to say.
+    images_own = call.tool in _READING and not paths.within(place, paths.WORKSPACE)
+    if tops is not None and not images_own and not paths.within_any(place, tops):
         named = ", ".join(tops[:12])
         verb = "written" if call.tool in _WRITING else "read"
         return Deny(rule=key_name(policy, key), reason=f"{path} may not be {verb}; may be: {named}")
     return Allow(rules=(key_name(policy, "tools"),))
-
-
-def _permitted(place: str, tops: tuple[str, ...], *, writing: bool) -> bool:
-    if any(paths.within(place, top) for top in tops):
-        return True
-    # What the image brings is readable but for programs that are not listed: the kernel's to say.
-    return not writing and not paths.within(place, paths.WORKSPACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,8 +61,7 @@ def loads(text: str, *, file: str) -> Policy:
     document = parse(text, file=file)
     model = decode(document)
     if model.extends:
-        where = document.where(("extends",))
-        raise PolicyError("nothing can be extended from here", where=where, key="extends")
+        raise document.error(("extends",), "nothing can be extended from here")
     return compose((_ground(), PolicyLayer(document=document, model=model)))
 
 

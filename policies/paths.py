@@ -4,6 +4,7 @@ Lexical only. Links, and a working directory that a command changed, are the ker
 """
 
 import posixpath
+from collections.abc import Iterable
 from enum import StrEnum
 
 from policies.policy import Policy
@@ -39,6 +40,11 @@ def within(path: str, top: str) -> bool:
     return top in {path, "/"} or path.startswith(top.rstrip("/") + "/")
 
 
+def within_any(path: str, tops: Iterable[str]) -> bool:
+    """Is it at one of these places, or below one?"""
+    return any(within(path, top) for top in tops)
+
+
 def normal(path: str) -> str:
     """An absolute path, also of a policy's entry, without ``.``, ``..`` and doubled slashes."""
     return posixpath.normpath("/" + posixpath.join(WORKSPACE, path).lstrip("/"))
@@ -65,13 +71,9 @@ def readable_tops(policy: Policy) -> tuple[str, ...] | None:
 
 def write_standing(policy: Policy, path: str, *, moved: bool) -> PathStanding:
     """May a redirection write there? ``moved``: the command itself changes the directory."""
-    tops = (*writable_tops(policy), *STREAMS)
-    if path.startswith("/"):
-        inside = any(within(place(policy, path), top) for top in tops)
-        return PathStanding.INSIDE if inside else PathStanding.OUTSIDE
-    if ".." in path.split("/") or moved:
+    if not path.startswith("/") and (".." in path.split("/") or moved):
         return PathStanding.UNCERTAIN
-    inside = any(within(normal(path), top) for top in tops)
+    inside = within_any(place(policy, path), (*writable_tops(policy), *STREAMS))
     return PathStanding.INSIDE if inside else PathStanding.OUTSIDE
 
 

@@ -26,8 +26,8 @@ from policies.file.scalars import HIJACKING
 from policies.frozen import dataclass
 from policies.paths import PathStanding
 from policies.policy import CommandRule, Policy
-from policies.shell.ast import Redirect
-from policies.shell.words import Word, literal
+from policies.shell.ast import Assigned, Redirect
+from policies.shell.words import UNKNOWN, Word, literal
 
 HARMLESS = frozenset(
     {":", "[", "[[", "bg", "break", "caller", "cd", "continue", "declare", "dirs", "disown",
@@ -57,53 +57,57 @@ _NAMING = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltinEffect:
-    """What a builtin's arguments do beside the builtin's own work."""
+class Effect:
+    """What the arguments of a builtin or a program do beside its own work."""
 
     refused: str | None = None
     """Why it is denied."""
+    assigned: Assigned = ()
+    script: Word | None = None
+    """A file that a shell reads its commands from."""
     texts: tuple[Word, ...] = ()
     """Shell text that it carries out, now or later."""
-    words: tuple[Word, ...] = ()
-    """A command that it starts."""
-    script: Word | None = None
-    assigned: tuple[tuple[str, Word | None], ...] = ()
+    commands: tuple[tuple[Word, ...], ...] = ()
+    """The words of each command that it starts."""
+    unseen: tuple[tuple[str, str], ...] = ()
+    """From where else commands may come, each with what is to be said of it."""
+    writes: tuple[Word, ...] = ()
 
 
 def effect(  # noqa: PLR0911 - a return for each kind of builtin
     name: str, arguments: Sequence[Word]
-) -> BuiltinEffect:
+) -> Effect:
     """What the builtin does with these arguments."""
     values = [word.value for word in arguments]
     match name:
         case "eval":
-            return _eval(arguments)
+            return Effect(texts=(joined(arguments),))
         case "." | "source":
             rest = arguments[1:] if values[:1] == ["--"] else arguments
-            return BuiltinEffect(script=rest[0]) if rest else BuiltinEffect()
+            return Effect(script=rest[0]) if rest else Effect()
         case "exec" | "command":
             return _starting(name, arguments)
         case "builtin":
             if values[:1] and values[0] is not None and values[0] not in ALL:
-                return BuiltinEffect(refused=f"{values[0]!r} is no builtin of bash")
-            return BuiltinEffect(words=tuple(arguments))
+                return Effect(refused=f"{values[0]!r} is no builtin of bash")
+            return Effect(commands=(tuple(arguments),))
         case "trap":
             return _trap(arguments)
         case "alias":
-            return BuiltinEffect(texts=tuple(_alias_texts(arguments)))
+            return Effect(texts=tuple(_alias_texts(arguments)))
         case _ if name in REFUSED:
-            return BuiltinEffect(refused=f"`{name}` runs other commands at the line editor's call")
+            return Effect(refused=f"`{name}` runs other commands at the line editor's call")
         case _:
             return _own_work(name, arguments)
 
 
-def _eval(arguments: Sequence[Word]) -> BuiltinEffect:
-    if any(word.value is None for word in arguments):
-        return BuiltinEffect(texts=(Word(text="…", value=None),))
-    return BuiltinEffect(texts=(literal(" ".join(word.value or "" for word in arguments)),))
+def joined(words: Sequence[Word]) -> Word:
+    """The text that words make with a blank between them, as `eval` joins its arguments."""
+    values = [word.value for word in words if word.value is not None]
+    return literal(" ".join(values)) if len(values) == len(words) else UNKNOWN
 
 
-def _starting(name: str, arguments: Sequence[Word]) -> BuiltinEffect:
+def _starting(name: str, arguments: Sequence[Word]) -> Effect:
     from policies.commands.getopt import (  # noqa: PLC0415 - for few commands
         OptionSpec,
         UnknownOption,
@@ -114,21 +118,21 @@ def _starting(name: str, arguments: Sequence[Word]) -> BuiltinEffect:
     try:
         found = read(arguments, OptionSpec(flags=flags, valued=valued))
     except UnknownOption as error:
-        return BuiltinEffect(refused=f"{name} has no option {error}")
+        return Effect(refused=f"{name} has no option {error}")
     if found.has("v", "V"):
-        return BuiltinEffect()
-    return BuiltinEffect(words=found.rest)
+        return Effect()
+    return Effect(commands=(found.rest,))
 
 
-def _trap(arguments: Sequence[Word]) -> BuiltinEffect:
+def _trap(arguments: Sequence[Word]) -> Effect:
     rest = arguments
     while rest and rest[0].value in {"-l", "-p", "-P", "--"}:
         if rest[0].value != "--":
-            return BuiltinEffect()
+            return Effect()
         rest = rest[1:]
     if len(rest) < 2 or rest[0].value in {"-", ""}:
-        return BuiltinEffect()
-    return BuiltinEffect(texts=(rest[0],))
+        return Effect()
+    return Effect(texts=(rest[0],))
 
 
 def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
@@ -143,37 +147,37 @@ def _alias_texts(arguments: Sequence[Word]) -> list[Word]:
 
 def _own_work(  # noqa: PLR0911 - a return for each refusal
     name: str, arguments: Sequence[Word]
-) -> BuiltinEffect:
+) -> Effect:
     values = [word.value or "" for word in arguments]
     flags = "".join(value[1:] for value in values if re.fullmatch(r"-[A-Za-z]+", value))
     if name in {"enable", "hash", "compgen"} and any(word.value is None for word in arguments):
-        return BuiltinEffect(refused=f"`{name}` with arguments that only the run can know")
+        return Effect(refused=f"`{name}` with arguments that only the run can know")
     if name == "enable" and any(set(value) - set("-aps") for value in values):
-        return BuiltinEffect(refused="`enable` may only list: it loads code and turns builtins off")
+        return Effect(refused="`enable` may only list: it loads code and turns builtins off")
     if name == "hash" and any(re.match(r"-[A-Za-z]*p", value) for value in values):
-        return BuiltinEffect(refused="`hash -p` gives a program another's name")
+        return Effect(refused="`hash -p` gives a program another's name")
     if name == "compgen" and any(re.match(r"-[A-Za-z]*[CFW]", value) for value in values):
-        return BuiltinEffect(refused="`compgen` with -C, -F or -W runs a command")
+        return Effect(refused="`compgen` with -C, -F or -W runs a command")
     if name == "set" or (name == "shopt" and "u" not in flags):
         return _shell_options(arguments)
     if name in {"mapfile", "readarray"} and _after(arguments, "C"):
         # Behind it bash puts the number and the text of a line.
         called = [literal(f'{word.value} "$@"') if word.value else word
                   for word in _after(arguments, "C")]  # fmt: skip
-        return BuiltinEffect(texts=tuple(called))
+        return Effect(texts=tuple(called))
     if any(_SUBSCRIPT.search(value) for value in _names(name, arguments)):
-        return BuiltinEffect(refused=f"an argument of `{name}` whose subscript runs a command")
-    return BuiltinEffect(assigned=_assigned(name, arguments, flags))
+        return Effect(refused=f"an argument of `{name}` whose subscript runs a command")
+    return Effect(assigned=_assigned(name, arguments, flags))
 
 
-def _shell_options(arguments: Sequence[Word]) -> BuiltinEffect:
+def _shell_options(arguments: Sequence[Word]) -> Effect:
     options = list(takewhile(lambda word: word.value not in {"--", "-"}, arguments))
     for word in options:
         value = word.value or ""
         if value in READ_OTHERWISE or re.fullmatch(r"-[A-Za-z]*[kH][A-Za-z]*", value):
-            return BuiltinEffect(refused=f"`{value}` changes how text is read: leave it out")
+            return Effect(refused=f"`{value}` changes how text is read: leave it out")
     unknown = any(word.value is None for word in options)
-    return BuiltinEffect(assigned=(("", None),) if unknown else ())
+    return Effect(assigned=(("", None),) if unknown else ())
 
 
 def _names(name: str, arguments: Sequence[Word]) -> list[str]:
@@ -198,9 +202,7 @@ def _after(arguments: Sequence[Word], letter: str) -> tuple[Word, ...]:
     return tuple(found)
 
 
-def _assigned(
-    name: str, arguments: Sequence[Word], flags: str
-) -> tuple[tuple[str, Word | None], ...]:
+def _assigned(name: str, arguments: Sequence[Word], flags: str) -> Assigned:
     """Variables that it sets, of those that decide what runs."""
     found: list[tuple[str, Word | None]] = []
     if name in DECLARING:

@@ -112,10 +112,14 @@ def _spec(tokens: Sequence[str]) -> OptionSpec:
     )
 
 
+Option = tuple[str, Word | None]
+"""The letter or long name, and the value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    options: tuple[tuple[str, Word | None], ...]
-    """In order: the letter or long name, and the value."""
+    options: tuple[Option, ...]
+    """In order."""
     rest: tuple[Word, ...]
 
     def values(self, *names: str) -> list[Word]:
@@ -129,7 +133,48 @@ class UnknownOption(Exception):
     """An option that the spec does not state."""
 
 
-def long_name(written: str, longs: Mapping[str, TakesValue]) -> str:
+def read(words: Sequence[Word], spec: OptionSpec, *, known_only: bool = False) -> ReadOptions:
+    """Read options up to the first operand; ``known_only``: or up to one that is not in the spec.
+
+    Raises:
+        UnknownOption: one is not in the spec.
+    """
+    options: list[Option] = []
+    at = 0
+    while at < len(words):
+        text = words[at].value
+        if text is None or not text.startswith("-") or text == "-":
+            break
+        if text == "--":
+            at += 1
+            break
+        try:
+            found, valued = (_long if text.startswith("--") else _cluster)(text.lstrip("-"), spec)
+        except UnknownOption:
+            if not known_only:
+                raise
+            break
+        options += found
+        at += 1
+        if valued is not None:
+            options.append((valued, words[at] if at < len(words) else literal("")))
+            at += 1
+    return ReadOptions(options=tuple(options), rest=tuple(words[at:]))
+
+
+InOneWord = tuple[list[Option], str | None]
+"""The options in a word, and the name of one more, whose value is the next word."""
+
+
+def _long(text: str, spec: OptionSpec) -> InOneWord:
+    written, equals, attached = text.partition("=")
+    name = _long_name(written, spec.longs)
+    if equals:
+        return [(name, literal(attached))], None
+    return ([], name) if spec.longs[name] is TakesValue.VALUE else ([(name, None)], None)
+
+
+def _long_name(written: str, longs: Mapping[str, TakesValue]) -> str:
     """The long option that a name or its unique abbreviation means."""
     if written in longs:
         return written
@@ -139,71 +184,16 @@ def long_name(written: str, longs: Mapping[str, TakesValue]) -> str:
     return found[0]
 
 
-def read(words: Sequence[Word], spec: OptionSpec, *, known_only: bool = False) -> ReadOptions:
-    """Read options up to the first operand; ``known_only``: or up to one that is not in the spec.
-
-    Raises:
-        UnknownOption: one is not in the spec.
-    """
-    options: list[tuple[str, Word | None]] = []
-    position = 0
-    while position < len(words):
-        value = words[position].value
-        if value is None or not value.startswith("-") or value == "-":
-            break
-        if value == "--":
-            position += 1
-            break
-        take = _long if value.startswith("--") else _cluster
-        try:
-            position = take(value.lstrip("-"), words, position + 1, spec, options)
-        except UnknownOption:
-            if not known_only:
-                raise
-            break
-    return ReadOptions(options=tuple(options), rest=tuple(words[position:]))
-
-
-def _long(
-    text: str,
-    words: Sequence[Word],
-    position: int,
-    spec: OptionSpec,
-    options: list[tuple[str, Word | None]],
-) -> int:
-    written, equals, attached = text.partition("=")
-    name = long_name(written, spec.longs)
-    takes = spec.longs[name]
-    if equals:
-        options.append((name, literal(attached)))
-    elif takes is TakesValue.VALUE:
-        options.append((name, words[position] if position < len(words) else literal("")))
-        return position + 1
-    else:
-        options.append((name, None))
-    return position
-
-
-def _cluster(
-    letters: str,
-    words: Sequence[Word],
-    position: int,
-    spec: OptionSpec,
-    options: list[tuple[str, Word | None]],
-) -> int:
-    for index, letter in enumerate(letters):
-        attached = letters[index + 1 :]
+def _cluster(letters: str, spec: OptionSpec) -> InOneWord:
+    found: list[Option] = []
+    for index, letter in enumerate(letters, start=1):
+        attached = letters[index:]
         if letter in spec.flags:
-            options.append((letter, None))
-        elif letter in spec.valued:
-            if attached:
-                options.append((letter, literal(attached)))
-                return position
-            options.append((letter, words[position] if position < len(words) else literal("")))
-            return position + 1
-        elif letter in spec.maybe:
-            options.append((letter, literal(attached) if attached else None))
-            return position
+            found.append((letter, None))
+        elif letter in spec.valued and not attached:
+            return found, letter
+        elif letter in spec.valued or letter in spec.maybe:
+            return [*found, (letter, literal(attached) if attached else None)], None
         else:
             raise UnknownOption(f"-{letter}")
-    return position
+    return found, None

@@ -7,6 +7,7 @@ stand there, and the few subcommand options that start a program.
 import re
 from collections.abc import Sequence
 
+from policies.commands.effects import Effect
 from policies.shell.words import Word, WordExpansion, literal
 
 _FLAGS = frozenset(
@@ -156,22 +157,24 @@ def _is_one(word: Word) -> bool:
     return word.value is not None or word.becomes is WordExpansion.ONE
 
 
-def started(arguments: Sequence[Word]) -> tuple[tuple[Word, ...], tuple[Word, ...]]:
-    """What a subcommand starts by its own options: shell texts, and the words of a command."""
-    values = [word.value for word in arguments]
+def started(arguments: Sequence[Word]) -> Effect:
+    """What a subcommand starts by its own options."""
+    try:
+        rest = after_options(arguments)
+    except GitRefusal:
+        return Effect()  # a rule without `args` lets it be; what it starts is the kernel's
+    values = [word.value for word in rest]
     match values[:1]:
         case ["rebase"]:
-            return _rebase(arguments), ()
+            return Effect(texts=_rebase(rest))
         case ["bisect"] if values[1:2] == ["run"]:
-            return (), tuple(arguments[2:])
+            return Effect(commands=(rest[2:],))
         case ["grep"]:
             for value in values[1:]:
                 if value and (value.startswith("--op") or re.match(r"-[A-Za-z]*O", value)):
                     pager = value.partition("=")[2] or value.partition("O")[2]
-                    return (literal(pager or "less"),), ()
-            return (), ()
-        case _:
-            return (), ()
+                    return Effect(texts=(literal(pager or "less"),))
+    return Effect()
 
 
 def _rebase(arguments: Sequence[Word]) -> tuple[Word, ...]:

@@ -10,7 +10,13 @@ from dataclasses import replace
 
 from policies import paths
 from policies.commands import effects, rules
-from policies.commands.effects import COMMAND_VARIABLES, redirection, variable, write
+from policies.commands.effects import (
+    COMMAND_VARIABLES,
+    Effect,
+    redirection,
+    variable,
+    write,
+)
 from policies.commands.rules import CommandDecision, CommandRules, allowed, denied, left_to_kernel
 from policies.frozen import dataclass
 from policies.policy import Policy
@@ -237,82 +243,66 @@ class _Judge:
         decision = self._rules.by_arguments(name, arguments) or allowed("builtin of bash")
         tasks: list[_Task] = [_part(shown, context.depth, decision)]
         tasks += self._assigned(effect.assigned, context)
-        if effect.script is not None:
-            tasks.append(self._script(effect.script, context))
         # A trap's text is carried out behind it, and sees what is defined by then.
         at = context.functions.next_call(context.offset + 1) if name == "trap" else context.offset
         around = Surroundings(functions=context.functions, at=at)
-        for text in effect.texts:
-            tasks.append(self._inner_text(text, context, posix=context.posix, around=around))
-        if effect.words:
-            inner = _deeper(context, is_program=name == "exec")
-            tasks.append(_Started(tuple(effect.words), inner))
-        return tasks
+        inner = _deeper(context, is_program=name == "exec")
+        return tasks + self._effect(
+            name, effect, context, inner, posix=context.posix, around=around
+        )
 
     def _through(self, name: str, arguments: Sequence[Word], context: _Context) -> list[_Task]:
         """What a program starts by its own arguments."""
         from policies.commands import wrappers  # noqa: PLC0415 - builtins need it not
 
         try:
-            seen = wrappers.look(name, arguments)
+            effect = wrappers.look(name, arguments)
         except wrappers.UnseenCommand as error:
             return [_part(name, context.depth + 1, denied(str(error)))]
-        tasks: list[_Task] = []
-        if seen is not None:
-            inner = _deeper(context, is_program=True, hands_on=name in wrappers.HANDING_ON)
+        inner = _deeper(context, is_program=True, hands_on=name in wrappers.HANDING_ON)
+        if effect is not None:
+            posix = name in wrappers.POSIX_SHELLS
+            imports = name == "bash" and wrappers.imports_functions(arguments, effect.texts)
             handed, at = context.handing_on, context.offset
-            exported = Surroundings(functions=handed, at=at, exported_only=True)
-            for started in seen.inner:
-                tasks += self._assigned(started.assigned, inner)
-                if started.text is not None:
-                    posix = name in wrappers.POSIX_SHELLS
-                    imports = name == "bash" and wrappers.imports_functions(arguments, started.text)
-                    around = exported if imports else None
-                    text = self._inner_text(started.text, context, posix=posix, around=around)
-                    tasks.append(text)
-                elif started.words:
-                    tasks.append(_Started(started.words, inner))
-            if seen.script is not None:
-                tasks.append(self._script(seen.script, context))
-            for source, reason in seen.unseen:
-                tasks.append(_part(f"{name} {source}", context.depth + 1, left_to_kernel(reason)))
-            for target in seen.writes:
-                decision = write(self._policy, target, moved=context.moved_to is not None)
-                if decision is not None:
-                    tasks.append(_part(target.text, context.depth + 1, decision))
-        elif name == "git":
-            tasks += self._git(arguments, _deeper(context, is_program=True))
-        else:
-            for value in wrappers.command_values(name, arguments):
-                tasks.append(self._inner_text(value, context))
-        return tasks
+            around = Surroundings(functions=handed, at=at, exported_only=True) if imports else None
+            tasks = self._assigned(effect.assigned, inner)
+            return tasks + self._effect(name, effect, context, inner, posix=posix, around=around)
+        if name == "git":
+            from policies.commands import git as git_rules  # noqa: PLC0415 - for git only
 
-    def _git(self, arguments: Sequence[Word], inner: _Context) -> list[_Task]:
-        from policies.commands import git as git_rules  # noqa: PLC0415 - for git only
+            return self._effect(name, git_rules.started(arguments), inner, inner)
+        texts = wrappers.command_values(name, arguments)
+        return self._effect(name, Effect(texts=tuple(texts)), context, inner)
 
-        try:
-            rest = git_rules.after_options(arguments)
-        except git_rules.GitRefusal:
-            return []  # a rule without `args` lets it be; what it starts is the kernel's
-        texts, words = git_rules.started(rest)
-        tasks: list[_Task] = [self._inner_text(text, inner) for text in texts]
-        if words:
-            tasks.append(_Started(words, inner))
-        return tasks
-
-    def _inner_text(
+    def _effect(
         self,
-        text: Word,
+        name: str,
+        effect: Effect,
         context: _Context,
+        inner: _Context,
         *,
         posix: bool = True,
         around: Surroundings | None = None,
-    ) -> _Task:
-        """Text for a shell; programs other than shells hand theirs to ``sh``."""
-        if text.value is None:
-            reason = "only the run can know this command"
-            return _part(text.text, context.depth + 1, left_to_kernel(reason))
-        return _Text(text.value, context.depth + 1, context.level + 1, posix, around)
+    ) -> list[_Task]:
+        """What a builtin or a program does by its arguments, but for assigning variables.
+
+        Args:
+            inner: where the commands run that it starts.
+            posix: it hands its texts to ``sh``, as programs other than shells do.
+            around: what its texts see of the text around them.
+        """
+        tasks: list[_Task] = []
+        if effect.script is not None:
+            tasks.append(self._script(effect.script, context))
+        tasks += [_inner_text(text, context, posix=posix, around=around) for text in effect.texts]
+        tasks += [_Started(words, inner) for words in effect.commands if words]
+        for source, reason in effect.unseen:
+            tasks.append(_part(f"{name} {source}", context.depth + 1, left_to_kernel(reason)))
+        for target in effect.writes:
+            decision = write(self._policy, target, moved=context.moved_to is not None)
+            if decision is not None:
+                tasks.append(_part(target.text, context.depth + 1, decision))
+        return tasks
 
     def _script(self, script: Word, context: _Context) -> JudgedPart:
         """A file that a shell reads its commands from."""
@@ -321,6 +311,15 @@ class _Judge:
             return _part(script.text, context.depth + 1, left_to_kernel("a script's own commands"))
         reason = f"{script.text}: this policy runs no scripts"
         return _part(script.text, context.depth + 1, denied(reason, key))
+
+
+def _inner_text(
+    text: Word, context: _Context, *, posix: bool, around: Surroundings | None
+) -> _Task:
+    if text.value is None:
+        reason = "only the run can know this command"
+        return _part(text.text, context.depth + 1, left_to_kernel(reason))
+    return _Text(text.value, context.depth + 1, context.level + 1, posix, around)
 
 
 def _part(shown: str, depth: int, decision: CommandDecision) -> JudgedPart:

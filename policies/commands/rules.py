@@ -11,7 +11,7 @@ from functools import partial
 
 from policies.errors import listed
 from policies.frozen import dataclass
-from policies.paths import SCRATCH, WORKSPACE, place, within
+from policies.paths import SCRATCH, WORKSPACE, place, within_any
 from policies.policy import CommandRule, Policy
 from policies.shell.words import HOME, Word
 
@@ -108,7 +108,7 @@ class CommandRules:
                     self._whatever_arguments[name] = known
             return known
         path = place(self.policy, name)
-        if any(within(path, top) for top in (WORKSPACE, *SCRATCH, HOME)):
+        if within_any(path, (WORKSPACE, *SCRATCH, HOME)):
             key = key_name(self.policy, "exec_workspace")
             if self.policy.exec_workspace:
                 return allowed(key)

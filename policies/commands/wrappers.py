@@ -10,31 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from policies.commands.effects import READ_OTHERWISE
+from policies.commands.effects import READ_OTHERWISE, Effect, joined
 from policies.commands.getopt import OptionSpec, ReadOptions, UnknownOption, read, stated
-from policies.frozen import dataclass
 from policies.shell.words import UNKNOWN, Word, WordExpansion, literal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InnerCommand:
-    """What a wrapper starts: words, or text for a shell."""
-
-    words: tuple[Word, ...] = ()
-    text: Word | None = None
-    assigned: tuple[tuple[str, Word | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WrapperContents:
-    """What a look at a wrapper's arguments found."""
-
-    inner: tuple[InnerCommand, ...] = ()
-    script: Word | None = None
-    """A file that a shell reads its commands from."""
-    unseen: tuple[tuple[str, str], ...] = ()
-    """From where else commands may come, each with what is to be said of it."""
-    writes: tuple[Word, ...] = ()
 
 
 class UnseenCommand(Exception):
@@ -61,7 +39,7 @@ _FIND_STARTS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 _FIND_WRITES = frozenset({"-fprint", "-fprint0", "-fls", "-fprintf"})
 
 
-def look(name: str, arguments: Sequence[Word]) -> WrapperContents | None:
+def look(name: str, arguments: Sequence[Word]) -> Effect | None:
     """What a program of that name starts; None: it is no wrapper.
 
     Raises:
@@ -79,9 +57,9 @@ def look(name: str, arguments: Sequence[Word]) -> WrapperContents | None:
         ) from error
 
 
-def imports_functions(arguments: Sequence[Word], text: Word) -> bool:
-    """Does a bash with these arguments, which carries out the text, take its environment's?"""
-    options = takewhile(lambda word: word != text, arguments)
+def imports_functions(arguments: Sequence[Word], texts: Sequence[Word]) -> bool:
+    """Does a bash with these arguments, which carries out the texts, take its environment's?"""
+    options = takewhile(lambda word: word not in texts, arguments)
     return not any(
         word.value is None or re.match(r"[-+][A-Za-z]*p|privileged", word.value) for word in options
     )
@@ -93,13 +71,12 @@ def _known(name: str) -> OptionSpec:
     return spec
 
 
-def _simple(name: str, arguments: Sequence[Word]) -> WrapperContents:
+def _simple(name: str, arguments: Sequence[Word]) -> Effect:
     spec = _known(name)
-    rest = read(arguments, spec).rest[spec.operands :]
-    return WrapperContents(inner=(InnerCommand(words=rest),)) if rest else WrapperContents()
+    return Effect(commands=(read(arguments, spec).rest[spec.operands :],))
 
 
-def _env(_: str, arguments: Sequence[Word]) -> WrapperContents:
+def _env(_: str, arguments: Sequence[Word]) -> Effect:
     found = read(arguments, _known("env"))
     rest = list(found.rest)
     texts = found.values("S", "split-string")
@@ -122,8 +99,7 @@ def _env(_: str, arguments: Sequence[Word]) -> WrapperContents:
         else:
             assigned.append((pair[1], literal(pair[2])))
         at += 1
-    rest = rest[at:]
-    return WrapperContents(inner=(InnerCommand(words=tuple(rest), assigned=tuple(assigned)),))
+    return Effect(assigned=tuple(assigned), commands=(tuple(rest[at:]),))
 
 
 def _split(value: Word) -> list[Word]:
@@ -139,7 +115,7 @@ def _split(value: Word) -> list[Word]:
     return [literal(part) for part in parts]
 
 
-def _xargs(_: str, arguments: Sequence[Word]) -> WrapperContents:
+def _xargs(_: str, arguments: Sequence[Word]) -> Effect:
     found = read(arguments, _known("xargs"))
     rest = list(found.rest) or [literal("echo")]
     replaced = list({value.value or "{}" for value in found.values("I", "i", "replace")})
@@ -152,11 +128,11 @@ def _xargs(_: str, arguments: Sequence[Word]) -> WrapperContents:
     # Of -I and these the last counts.
     if not replaced or found.has("L", "l", "max-lines", "n", "max-args"):
         rest.append(UNKNOWN)
-    return WrapperContents(inner=(InnerCommand(words=tuple(rest)),))
+    return Effect(commands=(tuple(rest),))
 
 
-def _find(_: str, arguments: Sequence[Word]) -> WrapperContents:
-    inner: list[InnerCommand] = []
+def _find(_: str, arguments: Sequence[Word]) -> Effect:
+    commands: list[tuple[Word, ...]] = []
     writes: list[Word] = []
     # Names out of a file may be any.
     plain = all(word.value is not None and word.value != "-files0-from" for word in arguments)
@@ -180,9 +156,9 @@ def _find(_: str, arguments: Sequence[Word]) -> WrapperContents:
             if ends:
                 break
             words.append(_filled(word, "{}", "./" if plain else ""))
-        inner.append(InnerCommand(words=tuple(words)))
+        commands.append(tuple(words))
     unseen = (_OPTIONS,) if unclear else ()
-    return WrapperContents(inner=tuple(inner), writes=tuple(writes), unseen=unseen)
+    return Effect(commands=tuple(commands), writes=tuple(writes), unseen=unseen)
 
 
 def _may_be_option(word: Word) -> bool:
@@ -198,7 +174,7 @@ def _filled(word: Word, mark: str, begins: str) -> Word:
     return replace(word, value=None, opening=before or begins, becomes=WordExpansion.ONE)
 
 
-def _shell(name: str, arguments: Sequence[Word]) -> WrapperContents:
+def _shell(name: str, arguments: Sequence[Word]) -> Effect:
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
     for _turned_off in range(_MAX_OPERANDS):
@@ -219,38 +195,29 @@ def _shell(name: str, arguments: Sequence[Word]) -> WrapperContents:
         raise UnseenCommand(f"{name} with an option that changes how text is read: leave it out")
     unseen = [_START_UP] if found.has("i", "l", "login") else []
     if found.has("c"):
-        inner = (InnerCommand(text=rest[0]),) if rest else ()
-        return WrapperContents(inner=inner, unseen=tuple(unseen))
+        return Effect(texts=rest[:1], unseen=tuple(unseen))
     if found.has("s") or not rest or rest[0].value == "-":
         unseen += [_INPUT] if not found.has("help", "version") else []
-        return WrapperContents(unseen=tuple(unseen))
-    return WrapperContents(script=rest[0], unseen=tuple(unseen))
+        return Effect(unseen=tuple(unseen))
+    return Effect(script=rest[0], unseen=tuple(unseen))
 
 
-def _flock(_: str, arguments: Sequence[Word]) -> WrapperContents:
+def _flock(_: str, arguments: Sequence[Word]) -> Effect:
     found = read(arguments, _known("flock"))
-    texts = [InnerCommand(text=value) for value in found.values("c", "command")]
     rest = found.rest[1:]
     if rest and rest[0].value in {"-c", "--command"}:
-        return WrapperContents(
-            inner=(InnerCommand(text=rest[1] if len(rest) > 1 else literal("")),)
-        )
-    return WrapperContents(inner=(*texts, *((InnerCommand(words=tuple(rest)),) if rest else ())))
+        return Effect(texts=rest[1:2])
+    return Effect(texts=tuple(found.values("c", "command")), commands=(rest,))
 
 
-def _watch(_: str, arguments: Sequence[Word]) -> WrapperContents:
-    found: ReadOptions = read(arguments, _known("watch"))
+def _watch(_: str, arguments: Sequence[Word]) -> Effect:
+    found = read(arguments, _known("watch"))
     if found.has("x", "exec"):
-        return WrapperContents(inner=(InnerCommand(words=found.rest),))
-    values = [word.value for word in found.rest]
-    if any(value is None for value in values):
-        return WrapperContents(inner=(InnerCommand(text=UNKNOWN),))
-    return WrapperContents(
-        inner=(InnerCommand(text=literal(" ".join(value or "" for value in values))),)
-    )
+        return Effect(commands=(found.rest,))
+    return Effect(texts=(joined(found.rest),))
 
 
-def _su(name: str, arguments: Sequence[Word]) -> WrapperContents:
+def _su(name: str, arguments: Sequence[Word]) -> Effect:
     """``su [OPTIONS] [-] [USER [ARGUMENT…]]``: options may stand behind the user's name."""
     options: list[tuple[str, Word | None]] = []
     rest = tuple(arguments)
@@ -261,17 +228,17 @@ def _su(name: str, arguments: Sequence[Word]) -> WrapperContents:
         found = read(rest, _known("su"))
         options += found.options
         if name == "runuser" and ReadOptions(options=tuple(options), rest=()).has("u", "user"):
-            return WrapperContents(inner=(InnerCommand(words=found.rest),))
+            return Effect(commands=(found.rest,))
         operands += found.rest[:1]
         rest = found.rest[1:]
     texts = ReadOptions(options=tuple(options), rest=()).values("c", "command", "session-command")
     if texts:
-        return WrapperContents(inner=tuple(InnerCommand(text=text) for text in texts))
+        return Effect(texts=tuple(texts))
     named = [word for word in operands if word.value != "-"]
-    return WrapperContents(script=named[1]) if len(named) > 1 else WrapperContents(unseen=(_INPUT,))
+    return Effect(script=named[1]) if len(named) > 1 else Effect(unseen=(_INPUT,))
 
 
-def _script(_: str, arguments: Sequence[Word]) -> WrapperContents:
+def _script(_: str, arguments: Sequence[Word]) -> Effect:
     texts: list[Word] = []
     rest = tuple(arguments)
     for _operand in range(_MAX_OPERANDS):
@@ -282,11 +249,10 @@ def _script(_: str, arguments: Sequence[Word]) -> WrapperContents:
         rest = found.rest[1:]
     if rest:
         raise UnseenCommand("script with more words than are looked through: put them into a file")
-    inner = tuple(InnerCommand(text=text) for text in texts)
-    return WrapperContents(inner=inner, unseen=() if texts else (_INPUT,))
+    return Effect(texts=tuple(texts), unseen=() if texts else (_INPUT,))
 
 
-_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], WrapperContents]] = {
+_LOOKERS: Mapping[str, Callable[[str, Sequence[Word]], Effect]] = {
     **dict.fromkeys(_SIMPLE, _simple),
     **dict.fromkeys(("sh", "bash", "dash", "ash", "zsh", "ksh", "rbash"), _shell),
     "env": _env,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from policies.errors import PolicyError, Where
+from policies.errors import Where
 from policies.file.document import Document, KeyPath, spelled
 from policies.file.fields import CommandEntry
 from policies.file.keys import (
@@ -121,7 +121,8 @@ def _take_list(
     for index, name in enumerate(removed or ()):
         kept = [item for item in now if _name(item) != name]
         if len(kept) == len(now):
-            _refuse_removal((*_path(key, "-"), index), name, document)
+            message = f"{name!r} is not in the list that it would be taken from"
+            raise document.error((*_path(key, "-"), index), message)
         now = kept
     now += _entries(key, "+", added or (), document)
     values[key.path] = tuple(dict.fromkeys(now))
@@ -136,7 +137,7 @@ def _refuse_same_names(services: Sequence[ServiceRule], document: Document, path
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         message = f"there are two services {twice!r}: take the other one away, or rename this one"
-        raise PolicyError(message, where=document.where(path), key=spelled(path))
+        raise document.error(path, message)
 
 
 def _beside(file: str, path: str) -> str:
@@ -178,13 +179,7 @@ def _refuse_baseless(key: ListKey, sign: str, document: Document) -> None:
         message = "there is no list to change: without `read`, everything may be read"
     else:
         message = "there is no list to change: write the whole of it, without the sign"
-    path = _path(key, sign)
-    raise PolicyError(message, where=document.where(path), key=spelled(path))
-
-
-def _refuse_removal(path: KeyPath, item: str, document: Document) -> None:
-    message = f"{item!r} is not in the list that it would be taken from"
-    raise PolicyError(message, where=document.where(path), key=spelled(path))
+    raise document.error(_path(key, sign), message)
 
 
 def _refuse_wider(
@@ -198,9 +193,8 @@ def _refuse_wider(
     if not isinstance(key, BoundKey) or key.section not in _WITH_WIDEN:
         return
     if key.exceeds(value, before):
-        raise PolicyError(
+        raise document.error(
+            _path(key),
             f"is more than the {key.spelled(before)} of the policy it extends "
             f"({places[key.path]}); if that is meant, write `widen: [{key.name}]` beside it",
-            where=document.where(_path(key)),
-            key=key.path,
         )

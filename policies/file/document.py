@@ -57,6 +57,10 @@ class Document:
             path = path[:-1]
         return self.values[path]
 
+    def error(self, path: KeyPath, message: str) -> PolicyError:
+        """A complaint about the value at a place."""
+        return PolicyError(message, where=self.where(path), key=spelled(path))
+
 
 @dataclass(slots=True)
 class _Open:

@@ -21,7 +21,6 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
-from policies.errors import PolicyError
 from policies.file import scalars
 from policies.file.document import Data, Document, KeyPath, spelled
 from policies.policy import History
@@ -63,18 +62,11 @@ def check_version(document: Document, *, called: str = "policy") -> None:
         PolicyError: it has none, or another than 1.
     """
     version = document.data.get("version")
+    message = f"this Moonpool reads version 1, not {shown_value(version)}"
     if "version" not in document.data:
-        raise PolicyError(
-            f"is missing: a {called} starts with `version: 1`",
-            where=document.where(()),
-            key="version",
-        )
+        message = f"is missing: a {called} starts with `version: 1`"
     if version != 1 or isinstance(version, bool):
-        raise PolicyError(
-            f"this Moonpool reads version 1, not {shown_value(version)}",
-            where=document.where(("version",)),
-            key="version",
-        )
+        raise document.error(("version",), message)
 
 
 def told(

@@ -126,7 +126,7 @@ def libraries(image: ContainerImage, executable: frozenset[str]) -> Libraries:
     for path in image.libraries:
         known.setdefault(posixpath.basename(path), []).append(path)
     one_each = {image.program(path).inode: path for path in executable}
-    names = {name for path in one_each.values() for name in _names(image, path)}
+    names = {name for path in one_each.values() for name in names_of(image, path)}
     held: set[str] = set()
     free: set[str] = set()
     owned = matching(bundles().owners, known)
@@ -140,9 +140,10 @@ def libraries(image: ContainerImage, executable: frozenset[str]) -> Libraries:
     return Libraries(withheld=frozenset(held - loaded.keys()), loaded=tuple(sorted(loaded.items())))
 
 
-def _names(image: ContainerImage, path: str) -> set[str]:
-    bases = {posixpath.basename(name) for name in (path, *image.other_names(path))}
-    return bases | {stem(base) for base in bases}
+def names_of(image: ContainerImage, path: str) -> list[str]:
+    """A program's names: ``python`` is ``python3.11``, which needs what ``python3`` needs."""
+    bases = [posixpath.basename(name) for name in (path, *image.other_names(path))]
+    return [*bases, *map(stem, bases)]
 
 
 def _needed(image: ContainerImage, executable: frozenset[str]) -> Mapping[str, str]:

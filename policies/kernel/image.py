@@ -10,9 +10,10 @@ import posixpath
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import field
+from itertools import takewhile
 
 from policies.frozen import dataclass
-from policies.paths import within
+from policies.paths import within_any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,26 +129,20 @@ class ContainerImage:
             directory.rstrip("/")
             for directory in inventory.search_path
             # What stands there at run time is the agent's, not the image's.
-            if not any(within(directory, top) for top in set_aside)
+            if not within_any(directory, set_aside)
         ]
         self._scripts: dict[str, list[str]] | None = None
-        self._sorted = sorted(inventory.programs)
-        self._startable = sorted({*inventory.programs, *inventory.scripts})
+        self.programs = sorted(inventory.programs)
+        self.startable = sorted({*inventory.programs, *inventory.scripts})
+        """The programs, and the scripts outside the PATH that may be made to run."""
+        self.libraries = inventory.libraries
+        """Shared objects, and what each needs."""
         self._by_inode: dict[int, list[str]] = {}
-        for path in self._startable:
+        for path in self.startable:
             self._by_inode.setdefault(self.program(path).inode, []).append(path)
         self._names: dict[str, list[str]] = {}
         for link, target in inventory.links.items():
             self._names.setdefault(self.resolved(target), []).append(link)
-
-    @property
-    def programs(self) -> list[str]:
-        return self._sorted
-
-    @property
-    def startable(self) -> list[str]:
-        """The programs, and the scripts outside the PATH that may be made to run."""
-        return self._startable
 
     def program(self, path: str) -> Program:
         found = self._inventory.programs.get(path)
@@ -200,30 +195,20 @@ class ContainerImage:
         """None: nothing is known of it, and no program is below."""
         return self._inventory.directories.get(directory)
 
-    @property
-    def libraries(self) -> Mapping[str, tuple[str, ...]]:
-        """Shared objects, and what each needs."""
-        return self._inventory.libraries
-
     def programs_below(self, path: str) -> list[str]:
         """Programs at a path or below it."""
         path = self.resolved(path)
         if path in self._inventory.programs:
             return [path]
         prefix = path.rstrip("/") + "/"
-        first = bisect.bisect_left(self._sorted, prefix)
-        found: list[str] = []
-        for program in self._sorted[first:]:
-            if not program.startswith(prefix):
-                break
-            found.append(program)
-        return found
+        first = bisect.bisect_left(self.programs, prefix)
+        return list(takewhile(lambda program: program.startswith(prefix), self.programs[first:]))
 
     def scripts_of(self, path: str) -> list[str]:
         """Scripts whose first line names a program."""
         if self._scripts is None:
             self._scripts = {}
-            for script in self._startable:
+            for script in self.startable:
                 program = self.program(script)
                 first = shebang(program.interpreter) if program.interpreter else None
                 if first is not None and first.interpreter.startswith("/"):
@@ -247,9 +232,6 @@ class ForbiddenFiles:
             while directory not in self._above:
                 self._above.add(directory)
                 directory = posixpath.dirname(directory)
-
-    def holds(self, path: str) -> bool:
-        return path in self.paths
 
     def below(self, path: str) -> bool:
         """Is one of them at a path or below it?"""

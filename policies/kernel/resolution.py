@@ -19,8 +19,8 @@ from policies.kernel.bundles import (
     is_pattern,
     libraries,
     matching,
+    names_of,
     shared_files,
-    stem,
 )
 from policies.kernel.image import ContainerImage, shebang, started_by_env
 from policies.policy import Policy
@@ -161,7 +161,7 @@ class _Resolution:
             seen.add((base, path))
             # `/usr/bin/python3.11` needs what `python3` does. Only where the name itself says
             # nothing: a multi-call program would bring what any of its names needs.
-            names = [base] if base in data.programs else self._aliases(path)
+            names = [base] if base in data.programs else names_of(self._image, path)
             for known in dict.fromkeys(name for name in names if name in data.programs):
                 bundle = data.of(known)
                 self.bring_all(bundle.brings, by=path, reason=GrantReason.NEEDS)
@@ -170,12 +170,6 @@ class _Resolution:
                 scripts = matching(bundle.reads, self._image.programs)
                 self.readable.update(p for p in scripts if self._image.program(p).interpreter)
             self._interpreter(path)
-
-    def _aliases(self, path: str) -> list[str]:
-        """A program's names: ``python`` is ``python3.11``, which needs what ``python3`` needs."""
-        names = [path, *self._image.other_names(path)]
-        bases = [posixpath.basename(name) for name in names]
-        return [*bases, *map(stem, bases)]
 
     def _interpreter(self, path: str) -> None:
         line = self._image.program(path).interpreter

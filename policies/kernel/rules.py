@@ -16,7 +16,7 @@ from policies.frozen import dataclass
 from policies.kernel.bundles import bundles
 from policies.kernel.image import ContainerImage, ForbiddenFiles, Inventory
 from policies.kernel.resolution import GrantedFiles, granted, named
-from policies.paths import DEVICES, SCRATCH, SERVICES, WORKSPACE, normal, within
+from policies.paths import DEVICES, SCRATCH, SERVICES, WORKSPACE, normal, within, within_any
 from policies.policy import Policy
 from policies.shell.words import HOME
 
@@ -146,7 +146,7 @@ class _Places:
         self._write = [normal(entry) for entry in policy.paths.write]
 
     def _is_own(self, path: str) -> bool:
-        return any(within(path, top) for top in (WORKSPACE, HOME, *SCRATCH))
+        return within_any(path, (WORKSPACE, HOME, *SCRATCH))
 
     def grant(
         self, rules: dict[str, Access], image: ContainerImage, forbidden: ForbiddenFiles
@@ -224,5 +224,5 @@ def _split(image: ContainerImage, forbidden: ForbiddenFiles, places: _Places) ->
             child = posixpath.join(path, name.rstrip("/"))
             if name.endswith("/"):
                 waiting.append(child)
-            elif not name.endswith("@") and not forbidden.holds(child):
+            elif not name.endswith("@") and child not in forbidden.paths:
                 yield child

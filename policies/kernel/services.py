@@ -13,7 +13,7 @@ from policies.commands.rules import CommandDecision, CommandRules, allowed
 from policies.frozen import dataclass
 from policies.kernel.image import Inventory
 from policies.kernel.rules import Access, PathRule, kernel_rules
-from policies.paths import SCRATCH, SERVICES, WORKSPACE, within
+from policies.paths import SCRATCH, SERVICES, WORKSPACE, within_any
 from policies.policy import TOOLS, CommandRule, PathRules, Policy, ServiceRule
 from policies.shell.words import HOME, Word
 
@@ -48,7 +48,7 @@ def service_domain(policy: Policy, service: ServiceRule, inventory: Inventory) -
     )
     closed = (WORKSPACE, HOME, *SCRATCH, SERVICES, "/dev/pts")
     found = kernel_rules(own, inventory, apart=closed)
-    rules = [rule for rule in found.rules if not any(within(rule.path, top) for top in closed)]
+    rules = [rule for rule in found.rules if not within_any(rule.path, closed)]
     access = Access.READ | Access.WRITE | Access.LIST
     rules.append(PathRule(path=service_directory(service), access=access))
     return ServiceDomain(

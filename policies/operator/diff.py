@@ -13,7 +13,7 @@ from policies.commands.rules import CommandOutcome, CommandRules
 from policies.errors import Where
 from policies.file.keys import KEYS, BoundKey, PolicyKey
 from policies.frozen import dataclass
-from policies.paths import normal, within
+from policies.paths import normal, within_any
 from policies.policy import CommandRule, Policy
 from policies.shell.words import literal
 
@@ -131,11 +131,7 @@ def _unguarded(mine: Sequence[str], before: Sequence[str], says: str) -> Iterato
 
 def _beyond(entries: Iterable[str], known: Iterable[str]) -> list[str]:
     tops = [normal(entry) for entry in known]
-    return [
-        entry
-        for entry in dict.fromkeys(entries)
-        if not any(within(normal(entry), top) for top in tops)
-    ]
+    return [entry for entry in dict.fromkeys(entries) if not within_any(normal(entry), tops)]
 
 
 # -- programs ------------------------------------------------------------------------------------

@@ -97,17 +97,14 @@ def explain_file(policy: Policy, tool: str, path: str) -> Explanation:
 
 
 def _file_decision(tool: str, decision: Decision) -> CommandDecision:
-    rule = _rule(decision)
-    match decision:
-        case Allow():
-            reason = "the kernel holds the paths too, for the tools' server"
-            if tool in SERVER_TOOLS:
-                reason = "the model's service runs it, where no kernel of ours holds anything"
-            return CommandDecision(outcome=CommandOutcome.ALLOW, rule=rule, reason=reason)
-        case Ask(reason=reason):
-            return CommandDecision(outcome=CommandOutcome.ASK, rule=rule, reason=reason)
-        case Deny(reason=reason):
-            return CommandDecision(outcome=CommandOutcome.DENY, rule=rule, reason=reason)
+    if not isinstance(decision, Allow):
+        reason = decision.reason
+    elif tool in SERVER_TOOLS:
+        reason = "the model's service runs it, where no kernel of ours holds anything"
+    else:
+        reason = "the kernel holds the paths too, for the tools' server"
+    outcome = CommandOutcome(type(decision).__name__.lower())
+    return CommandDecision(outcome=outcome, rule=_rule(decision), reason=reason)
 
 
 def _rule(decision: Decision) -> str:

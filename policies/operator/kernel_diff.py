@@ -8,10 +8,7 @@ from policies.operator.diff import WiderPermission
 from policies.policy import Policy
 
 _NOTHING = Access(0)
-_KINDS = (
-    (Access.EXECUTE, "executes", "commands"),
-    (Access.READ, "reads the program", "commands"),
-)
+_KINDS = ((Access.EXECUTE, "executes"), (Access.READ, "reads the program"))
 
 
 def more_in_kernel(than: Policy, policy: Policy, inventory: Inventory) -> Iterator[WiderPermission]:
@@ -20,9 +17,9 @@ def more_in_kernel(than: Policy, policy: Policy, inventory: Inventory) -> Iterat
     before = _by_path(kernel_rules(than, inventory, may_ask=True))
     for program in sorted(inventory.programs):
         new = granted_at(mine, program, _NOTHING) & ~granted_at(before, program, _NOTHING)
-        for bit, verb, key in _KINDS:
+        for bit, verb in _KINDS:
             if bit in new:
-                yield _said(policy, key, f"{verb} {program}")
+                yield _said(policy, "commands", f"{verb} {program}")
                 break
     for path in sorted(mine):
         new = mine[path] & ~granted_at(before, path, _NOTHING)

@@ -100,7 +100,7 @@ class PolicyNeeds:
         name = written
         if "/" in written:
             path = paths.normal(written)
-            if any(paths.within(path, top) for top in (paths.WORKSPACE, *paths.SCRATCH, HOME)):
+            if paths.within_any(path, (paths.WORKSPACE, *paths.SCRATCH, HOME)):
                 self.scripts[call.number] = None
                 return
             directory, base = posixpath.split(path)
@@ -123,7 +123,7 @@ class PolicyNeeds:
     def write(self, path: str, number: int | None) -> None:
         """Something wrote there: a rule on the nearest directory that was there to have one."""
         place = paths.normal(path)
-        if any(paths.within(place, top) for top in (*paths.SCRATCH, HOME)):
+        if paths.within_any(place, (*paths.SCRATCH, HOME)):
             return
         if paths.within(place, paths.WORKSPACE):
             place = posixpath.relpath(place, paths.WORKSPACE)

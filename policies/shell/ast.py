@@ -11,11 +11,14 @@ from dataclasses import field
 from policies.frozen import dataclass
 from policies.shell.words import Word
 
+Assigned = tuple[tuple[str, Word | None], ...]
+"""Variables by name, each with its value where one is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class SimpleCommand:
     words: tuple[Word, ...]
-    assigned: tuple[tuple[str, Word | None], ...]
+    assigned: Assigned
     """Variables assigned before the program's name, or by ``export`` and its kind; the empty name
     where only the run can know it."""
     offset: int

@@ -48,7 +48,8 @@ class Heredocs:
 
     def __init__(self, source: bytes) -> None:
         self._source = source
-        self._lines = _LineIndex(source)
+        self._lines: dict[bool, dict[bytes, list[int]]] = {}
+        """Where lines begin, by what they hold; with the tabs before them and without."""
 
     def texts(self, redirect: list[Node]) -> Iterator[tuple[bytes, int]]:
         """Commands that the grammar does not see in a body, each with where it stands.
@@ -68,15 +69,27 @@ class Heredocs:
             raise UnclearHeredoc("a here-document's delimiter in unusual quoting", start.start_byte)
         ending, is_literal = announced
         strip_tabs = "<<-" in parts
-        if not self._lines.ends_there(
-            end.start_byte, after=start.end_byte, ending=ending, strip_tabs=strip_tabs
-        ):
+        # To bash the first such line is the end.
+        lines = self._begins(strip_tabs).get(ending, [])
+        first = bisect.bisect_right(lines, start.end_byte)
+        if lines[first : first + 1] != [self._source.rfind(b"\n", 0, end.start_byte) + 1]:
             raise UnclearHeredoc(
                 f"bash may end the here-document {ending!r} elsewhere", start.start_byte
             )
         body = parts.get("heredoc_body")
         if not is_literal and body is not None:
             yield from self._expanded(body, end, strip_tabs=strip_tabs)
+
+    def _begins(self, stripped: bool) -> dict[bytes, list[int]]:  # noqa: FBT001
+        found = self._lines.get(stripped)
+        if found is None:
+            found = self._lines[stripped] = {}
+            begin = 0
+            for line in self._source.split(b"\n"):
+                key = line.lstrip(b"\t") if stripped else line
+                found.setdefault(key, []).append(begin)
+                begin += len(line) + 1
+        return found
 
     def _expanded(self, body: Node, end: Node, *, strip_tabs: bool) -> Iterator[tuple[bytes, int]]:
         text = self._source[body.start_byte : end.start_byte]
@@ -98,35 +111,6 @@ class Heredocs:
                 raise UnclearHeredoc(
                     "a substitution in a here-document, unclear", body.start_byte + at
                 )
-
-
-class _LineIndex:
-    """The lines of a text, found by what they hold. Made when the first is asked for."""
-
-    def __init__(self, source: bytes) -> None:
-        self._source = source
-        self._starts: dict[bool, dict[bytes, list[int]]] = {}
-
-    def ends_there(self, end_start: int, *, after: int, ending: bytes, strip_tabs: bool) -> bool:
-        """Is the line at ``end_start`` the first that bash takes as the end of a document?
-
-        ``after`` is where the ``<<WORD`` that opened it ends.
-        """
-        starts = self._found(strip_tabs).get(ending, [])
-        at = bisect.bisect_right(starts, after)
-        begin = self._source.rfind(b"\n", 0, end_start) + 1
-        return at < len(starts) and starts[at] == begin
-
-    def _found(self, stripped: bool) -> dict[bytes, list[int]]:  # noqa: FBT001
-        found = self._starts.get(stripped)
-        if found is None:
-            found = self._starts[stripped] = {}
-            begin = 0
-            for line in self._source.split(b"\n"):
-                key = line.lstrip(b"\t") if stripped else line
-                found.setdefault(key, []).append(begin)
-                begin += len(line) + 1
-        return found
 
 
 def _cut(text: bytes) -> list[bytes]:
