@@ -17,6 +17,7 @@ from agent.record.events.lifecycle import (
     ChangesRescanned,
     ChangesTracked,
     TrackedFile,
+    WorkspaceLook,
     WorkspaceRestored,
 )
 from agent.record.reader import read_record
@@ -199,7 +200,7 @@ class _BlameWalk:
             if last:
                 del history[last:]
 
-    def _begin_anew(self, event: ChangesRescanned | WorkspaceRestored) -> None:
+    def _begin_anew(self, event: WorkspaceLook) -> None:
         standing = {item.path: item for item in event.changed}
         missed = set(event.missed)
         for path in {*self.histories, *standing}:

@@ -26,7 +26,6 @@ from agent.record.events.conversation import (
 )
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
-    ChangesRescanned,
     ChangesTracked,
     ConversationEnded,
     Exported,
@@ -46,7 +45,7 @@ from agent.record.events.lifecycle import (
     SandboxReady,
     TrackedFile,
     VerificationEnded,
-    WorkspaceRestored,
+    WorkspaceLook,
 )
 from agent.record.kept import keep_image
 from agent.record.reader import RecordLine
@@ -185,7 +184,7 @@ def contents_of(events: Iterable[Recorded]) -> set[str]:
     return {
         item.blob
         for event in events
-        if isinstance(event, ChangesTracked | ChangesRescanned | WorkspaceRestored)
+        if isinstance(event, WorkspaceLook)
         for item in event.changed
         if item.blob is not None
     }

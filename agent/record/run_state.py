@@ -109,20 +109,20 @@ class TrackedFiles:
             case ChangesTracked():
                 return self._followed(event)
             case ChangesRescanned() | WorkspaceRestored():
-                nothing = event.unfollowed is not None and not event.changed and not event.missed
+                lost = f"what stood there is not known: {event.unfollowed}"
                 return TrackedFiles(
                     last=event.call if isinstance(event, WorkspaceRestored) else self.last,
                     changed={item.path: item for item in event.changed},
                     _missed=frozenset(event.missed),
-                    _lost=f"what stood there is not known: {event.unfollowed}" if nothing else "",
+                    _lost=lost if event.found_nothing else "",
                 )
             case _:
                 return self
 
     def _followed(self, event: ChangesTracked) -> "TrackedFiles":
         lost = "changes before it were too many to be recorded" if event.gap else self._lost
-        if event.unfollowed is not None and not event.changed and not event.missed:
-            return replace(self, _unseen=event.unfollowed, _lost=lost)
+        if event.found_nothing:
+            return replace(self, _unseen=event.unfollowed or "", _lost=lost)
         changed = {item.path: item for item in event.changed}
         return TrackedFiles(
             last=event.last,

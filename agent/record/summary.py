@@ -6,6 +6,7 @@ for whoever checks a summary against its events.
 """
 
 from pathlib import Path
+from typing import Any
 
 from agent.models.interface import Usage
 from agent.record import outcome as outcomes
@@ -117,6 +118,10 @@ class RunSummary(RecordedModel):
         return self.detail.partition("\n")[0][:_DETAIL_CHARACTERS]
 
 
+_OF_START = (
+    *("run_id", "workspace", "policy", "policy_file", "server_tools", "verify"),
+    *("accepted_risks", "forked_from"),
+)
 _OF_PATCH = (
     *("patch_sha256", "patch_bytes", "index_patch", "index_patch_sha256", "git_note"),
     *("base_tree", "tree", "changes", "findings", "left_out"),
@@ -130,20 +135,9 @@ def running_summary(state: RunState) -> RunSummary:
     started = state.started
     if started is None:
         raise AssertionError("a run begins with run_started")
-    return RunSummary(
-        run_id=started.run_id,
-        outcome=RUNNING,
-        task=started.task or "chat",
-        workspace=started.workspace,
-        policy=started.policy,
-        policy_file=started.policy_file,
-        model=state.model,
-        server_tools=started.server_tools,
-        verify=started.verify,
-        accepted_risks=started.accepted_risks,
-        forked_from=started.forked_from,
-        started=started.began,
-    )
+    values: dict[str, Any] = {name: getattr(started, name) for name in _OF_START}
+    task, began = started.task or "chat", started.began
+    return RunSummary(**values, outcome=RUNNING, model=state.model, task=task, started=began)
 
 
 def summary_of(state: RunState, *, worked_s: float = 0.0) -> RunSummary:

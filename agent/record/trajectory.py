@@ -44,6 +44,7 @@ from agent.verification import NotAsked
 
 VERSION = "ATIF-v1.8"
 Step = dict[str, object]
+_Spending = ModelReplied | ReplyDiscarded | HistorySummarised | ReviewerReplied
 
 _TIME = re.compile(rb'\{"seq": \d+, "time": "([0-9T:.+-]+)"')
 _THOUGHTS = ("thinking", "reasoning_content", "reasoning")
@@ -191,9 +192,7 @@ class _Steps:
         step["extra"] = extra | ({"run_by_the_service": by_service} if by_service else {})
         return step
 
-    def _spending(
-        self, event: ModelReplied | ReplyDiscarded | HistorySummarised | ReviewerReplied, time: str
-    ) -> Step:
+    def _spending(self, event: _Spending, time: str) -> Step:
         match event:
             case ModelReplied():
                 return self._replied(event, time)
@@ -209,9 +208,7 @@ class _Steps:
                 step["model_name"] = self._reviewer
                 return step
 
-    def _spent(
-        self, event: ModelReplied | ReplyDiscarded | HistorySummarised | ReviewerReplied, time: str
-    ) -> None:
+    def _spent(self, event: _Spending, time: str) -> None:
         """What was used since the step before, as the run counts it, estimates included."""
         step = self._spending(event, time)
         if step["source"] == "system":

@@ -5,80 +5,71 @@ from collections.abc import Mapping
 from typing import Literal, Self
 
 from agent.models.interface import Image, Opaque, Reply, Usage
-from agent.record.events.recorded import RecordedModel
+from agent.record.events.recorded import RecordedEvent
 from policies.decision import Decision
 from policies.frozen import dataclass
 from sandbox.results import Ending, LimitMet
 
 
-class ModelCalled(RecordedModel):
+class SpendingEvent(RecordedEvent):
+    """What the run comes to with it."""
+
+    used: Usage
+    """Sum over the run, a reviewer's part included."""
+    usd: float | None
+    """What `used` cost; None where the price of a model is not known."""
+
+
+class ModelCalled(RecordedEvent):
     """A request is about to be sent: a resumed run knows from it that an answer is missing."""
 
-    event: Literal["model_called"] = "model_called"
     turn: int
     messages: int
     """How many the whole history has, whatever of it is sent."""
 
 
-class CallReserved(RecordedModel):
+class CallReserved(SpendingEvent):
     """A call to a model is about to be made, and what the run will have used then at the most.
 
     A process that ends while it waits for the answer can't say what it cost: this is taken for it.
     """
 
-    event: Literal["call_reserved"] = "call_reserved"
-    used: Usage
-    usd: float | None
 
-
-class ModelRetry(RecordedModel):
+class ModelRetry(RecordedEvent):
     """A request failed and will be made again."""
 
-    event: Literal["model_retry"] = "model_retry"
     reason: str
     wait_s: float
     attempt: int
     """The one that failed, from 1."""
 
 
-class ModelReplied(RecordedModel):
+class ModelReplied(SpendingEvent):
     """A whole answer."""
 
-    event: Literal["model_replied"] = "model_replied"
     turn: int
     reply: Reply
     seconds: float
-    used: Usage
-    """Sum over the run so far."""
-    usd: float | None
-    """What `used` cost; None where the model's price is not known."""
 
 
-class ReplyDiscarded(RecordedModel):
+class ReplyDiscarded(SpendingEvent):
     """An answer broke off. What it used is billed all the same."""
 
-    event: Literal["reply_discarded"] = "reply_discarded"
     usage: Usage
     """What the answer used that broke off."""
-    used: Usage
-    """Sum over the run so far."""
-    usd: float | None
-    """What `used` cost; None where the model's price is not known."""
 
 
-class UserMessageAdded(RecordedModel):
+class UserMessageAdded(RecordedEvent):
     """Words of ours to the model beside results: the task, a nudge, a warning."""
 
-    event: Literal["user_message_added"] = "user_message_added"
     text: str
     what: Literal["request", "undone", "note"] = "note"
     """What the operator asked for and took back is said again where a summary stands for it."""
 
 
-class TextFormChosen(RecordedModel):
+class TextFormChosen(RecordedEvent):
     """From here on the tools stand in the prompt, and a call is read from the answer's text."""
 
-    event: Literal["text_form_chosen"] = "text_form_chosen"
     model: str
     """The model of which that holds; another one is asked as usual."""
     label: str
@@ -87,10 +78,8 @@ class TextFormChosen(RecordedModel):
     """``learned``: the model wrote its calls as text; ``refused``: its service takes no tools."""
 
 
-class RequestWithdrawn(RecordedModel):
+class RequestWithdrawn(RecordedEvent):
     """A chat's newest request was declined: it, and what came of it, is not sent any more."""
-
-    event: Literal["request_withdrawn"] = "request_withdrawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,37 +95,33 @@ class ShownFile:
     """The file is longer than what is shown."""
 
 
-class ContextShown(RecordedModel):
+class ContextShown(RecordedEvent):
     """Files of the workspace, put to the model before the task as a stranger's words."""
 
-    event: Literal["context_shown"] = "context_shown"
     files: tuple[ShownFile, ...]
     text: str
     """What the model is told, all of it."""
 
 
-class ImagesWithdrawn(RecordedModel):
+class ImagesWithdrawn(RecordedEvent):
     """The service did not take the images of the newest results: they were taken out again."""
 
-    event: Literal["images_withdrawn"] = "images_withdrawn"
     text: str
     """What the model is told in their place."""
 
 
-class ResultsShortened(RecordedModel):
+class ResultsShortened(RecordedEvent):
     """The results of one reply are too large together: what is sent of each is cut."""
 
-    event: Literal["results_shortened"] = "results_shortened"
     reply: int
     """Counts the replies in the history, from 1."""
     most_bytes: int
     """What is left of each result."""
 
 
-class ResultsCleared(RecordedModel):
+class ResultsCleared(RecordedEvent):
     """Old results are not sent any more; the record and the history keep them."""
 
-    event: Literal["results_cleared"] = "results_cleared"
     through: int
     """The results of the replies up to this one are cleared; counts from 1."""
     bare: int
@@ -147,10 +132,9 @@ class ResultsCleared(RecordedModel):
     """Estimated size of the next request."""
 
 
-class HistorySummarised(RecordedModel):
+class HistorySummarised(SpendingEvent):
     """A summary is sent in place of the older turns; the record and the history keep them."""
 
-    event: Literal["history_summarised"] = "history_summarised"
     through: int
     """The summary stands for everything up to this reply and its results; counts from 1."""
     bare: int
@@ -165,10 +149,6 @@ class HistorySummarised(RecordedModel):
     """Who wrote the summary; ``nobody``: a list of the calls stands in."""
     usage: Usage
     """What the request for the summary used."""
-    used: Usage
-    """Sum over the run so far."""
-    usd: float | None
-    """What `used` cost; None where the model's price is not known."""
     tokens_before: int
     """Estimated size of the next request, had nothing been summarised."""
     tokens_after: int
@@ -192,26 +172,25 @@ class KeptImage:
         return cls(media_type=image.media_type, sha256=digest, size_bytes=len(image.data))
 
 
-class CallStarted(RecordedModel):
-    """A tool call that is about to run, with the decision that let it."""
+class ToolCallEvent(RecordedEvent):
+    """Of one call of the model's."""
 
-    event: Literal["call_started"] = "call_started"
     number: int
     """Counts over the run, from 1."""
     tool_use_id: str
     tool: str
+
+
+class CallStarted(ToolCallEvent):
+    """A tool call that is about to run, with the decision that let it."""
+
     arguments: Mapping[str, object]
     decision: Decision
 
 
-class CallRefused(RecordedModel):
+class CallRefused(ToolCallEvent):
     """A tool call that did not run: unknown, malformed, denied, not approved, torn or too late."""
 
-    event: Literal["call_refused"] = "call_refused"
-    number: int
-    """Counts over the run, from 1."""
-    tool_use_id: str
-    tool: str
     arguments: Mapping[str, object]
     why: WhyRefused
     decision: Decision | None
@@ -219,10 +198,9 @@ class CallRefused(RecordedModel):
     """What the model is told."""
 
 
-class ApprovalAnswered(RecordedModel):
+class ApprovalAnswered(RecordedEvent):
     """A person was asked about a call."""
 
-    event: Literal["approval_answered"] = "approval_answered"
     number: int
     """The call's number."""
     digest: str
@@ -231,14 +209,9 @@ class ApprovalAnswered(RecordedModel):
     """``approved before``: for the rest of a chat."""
 
 
-class CallEnded(RecordedModel):
+class CallEnded(ToolCallEvent):
     """A tool call that ran has ended, or nobody knows whether it has."""
 
-    event: Literal["call_ended"] = "call_ended"
-    number: int
-    """Counts over the run, from 1."""
-    tool_use_id: str
-    tool: str
     is_error: bool
     exit_code: int | None
     """None for a tool that is not a command."""

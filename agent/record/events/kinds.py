@@ -18,7 +18,7 @@ from agent.record.events.conversation import (
     TextFormChosen,
 )
 from agent.record.events.lifecycle import Resumed
-from agent.record.events.recorded import RecordedModel
+from agent.record.events.recorded import RecordedEvent
 from agent.untrusted_text import one_line
 from policies.decision import Allow, Ask, Decision, Deny
 from policies.frozen import dataclass
@@ -115,9 +115,7 @@ Recorded = (
 Event = Live | Recorded
 Emit = Callable[[Event], None]
 
-KINDS: Mapping[str, type[RecordedModel]] = {
-    str(made.defaults["event"]): made for made in get_args(Recorded)
-}
+KINDS: Mapping[str, type[RecordedEvent]] = {made.event: made for made in get_args(Recorded)}
 """The models, by the name that stands in a line as ``event``."""
 
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 from agent.config.instructions import OperatorInstructions, Skill
-from agent.models.interface import Reply, Usage
-from agent.record.events.recorded import FORMAT, Lossy, RecordedModel
+from agent.models.interface import Reply
+from agent.record.events.conversation import SpendingEvent
+from agent.record.events.recorded import FORMAT, Lossy, RecordedEvent
 from agent.record.outcome import Conversation, Outcome
 from agent.risk.finding import Finding
 from agent.risk.opinion import SecondOpinion
@@ -31,10 +32,9 @@ class ForkedFrom:
     """The last call that had ended there; 0: none had."""
 
 
-class RunStarted(RecordedModel):
+class RunStarted(RecordedEvent):
     """The first line of a record: what is to be done, by whom, and under which policy."""
 
-    event: Literal["run_started"] = "run_started"
     format: int = FORMAT
     """Version of the record's form."""
     run_id: str
@@ -68,10 +68,9 @@ class RunStarted(RecordedModel):
     forked_from: ForkedFrom | None = None
 
 
-class Forked(RecordedModel):
+class Forked(RecordedEvent):
     """What stands before this in the record comes from another run; what follows is this one's."""
 
-    event: Literal["forked"] = "forked"
     run_id: str
     """The id of the other run."""
     call: int
@@ -84,10 +83,9 @@ class Forked(RecordedModel):
     """What of the conversation could not be given back as it was."""
 
 
-class Resumed(RecordedModel):
+class Resumed(RecordedEvent):
     """Another process took the run up after the first one ended."""
 
-    event: Literal["resumed"] = "resumed"
     model: str
     version: str
     """The version of Moonpool."""
@@ -100,10 +98,9 @@ class Resumed(RecordedModel):
     """What of the conversation could not be given back as it was."""
 
 
-class SandboxReady(RecordedModel):
+class SandboxReady(RecordedEvent):
     """The container stands, and what was read back from it is as its policy wants it."""
 
-    event: Literal["sandbox_ready"] = "sandbox_ready"
     container: str
     container_state: ContainerState
     """What a resume needs to know of the container."""
@@ -115,43 +112,35 @@ class SandboxReady(RecordedModel):
     """Since the run began."""
 
 
-class Notice(RecordedModel):
+class Notice(RecordedEvent):
     """Something the operator should know."""
 
-    event: Literal["notice"] = "notice"
     text: str
 
 
-class RequestAwaited(RecordedModel):
+class RequestAwaited(RecordedEvent):
     """A chat waits for its person. Until something is said again no time of the run passes."""
 
-    event: Literal["request_awaited"] = "request_awaited"
     outcome: Conversation
     """How the request before ended."""
 
 
-class ConversationEnded(RecordedModel):
+class ConversationEnded(RecordedEvent):
     """The agent is done, one way or another; what follows is the export."""
 
-    event: Literal["conversation_ended"] = "conversation_ended"
     outcome: Conversation
 
 
-class RunEnded(RecordedModel):
+class RunEnded(SpendingEvent):
     """The last line of a record, unless the run is taken up again."""
 
-    event: Literal["run_ended"] = "run_ended"
     outcome: Outcome
     exit_code: int
-    used: Usage
-    """Sum over the run."""
     turns: int
     seconds: float
     """Time of work, without that in which a chat waited for its person."""
     container_left: str | None
     """Id of a container that still stands, because its patch could not be made."""
-    usd: float | None
-    """What `used` cost; None where the model's price is not known."""
     usd_source: str
     """Where the price comes from; empty where none is known."""
     usd_allowed: float | None
@@ -169,46 +158,42 @@ class TrackedFile:
     """Object id, hex; None where the file is gone."""
 
 
-class ChangesTracked(RecordedModel):
-    """What changed in the workspace while calls `first` to `last` were made, or since."""
+class WorkspaceLook(RecordedEvent):
+    """What was found of the files of the workspace."""
 
-    event: Literal["changes_tracked"] = "changes_tracked"
-    first: int
-    last: int
     changed: tuple[TrackedFile, ...]
+    """What is not as before the look, or as in the baseline where that says all."""
     missed: tuple[bytes, ...]
-    """Paths that changed and whose content was not kept."""
+    """Paths of which the same holds, and whose content was not kept."""
     unfollowed: str | None
     """Why this is not all, or nothing; None where it is all."""
+
+    @property
+    def found_nothing(self) -> bool:
+        """It tells nothing but why it does."""
+        return self.unfollowed is not None and not self.changed and not self.missed
+
+
+class ChangesTracked(WorkspaceLook):
+    """What changed in the workspace while calls `first` to `last` were made, or since."""
+
+    first: int
+    last: int
     gap: bool = False
     """Changes from before are in no event: what is not named here may be otherwise too."""
 
 
-class ChangesRescanned(RecordedModel):
+class ChangesRescanned(WorkspaceLook):
     """Everything that is not as in the baseline, as a process found it that took the run up.
 
     What of it the calls followed so far did not do, nobody knows the writer of."""
 
-    event: Literal["changes_rescanned"] = "changes_rescanned"
-    changed: tuple[TrackedFile, ...]
-    missed: tuple[bytes, ...]
-    """Paths that are not as in the baseline and whose content was not kept."""
-    unfollowed: str | None
-    """Why this is not all, or nothing; None where it is all."""
 
-
-class WorkspaceRestored(RecordedModel):
+class WorkspaceRestored(WorkspaceLook):
     """The workspace was put back to what it was when a call had ended, and looked at anew."""
 
-    event: Literal["workspace_restored"] = "workspace_restored"
     call: int
     """0: to what it was before the first one."""
-    changed: tuple[TrackedFile, ...]
-    """Everything that is not as in the baseline since then."""
-    missed: tuple[bytes, ...]
-    """Paths that are not as in the baseline and whose content was not kept."""
-    unfollowed: str | None
-    """Why this is not all, or nothing; None where it is all."""
     ended: int
     """Processes that ran, and were ended."""
     left: tuple[LeftOut, ...]
@@ -217,10 +202,9 @@ class WorkspaceRestored(RecordedModel):
     """What should be as after that call, and is not."""
 
 
-class PatchApplied(RecordedModel):
+class PatchApplied(RecordedEvent):
     """The person had the patch so far applied to a directory, in the middle of a chat."""
 
-    event: Literal["patch_applied"] = "patch_applied"
     directory: str
     patch_sha256: str
     """Digest (hex) of the whole patch so far, which the directory has now."""
@@ -228,10 +212,9 @@ class PatchApplied(RecordedModel):
     """What it changed there."""
 
 
-class Exported(RecordedModel):
+class Exported(RecordedEvent):
     """The patch is made, proved and written."""
 
-    event: Literal["exported"] = "exported"
     path: str
     """Where the patch was written."""
     refused: bool
@@ -256,24 +239,21 @@ class Exported(RecordedModel):
     """For making it."""
 
 
-class ExportFailed(RecordedModel):
+class ExportFailed(RecordedEvent):
     """No patch could be made."""
 
-    event: Literal["export_failed"] = "export_failed"
     message: str
 
 
-class VerificationEnded(RecordedModel):
+class VerificationEnded(RecordedEvent):
     """What the operator's own check of the patch came to."""
 
-    event: Literal["verification_ended"] = "verification_ended"
     result: Verification
 
 
-class ReviewStarted(RecordedModel):
+class ReviewStarted(RecordedEvent):
     """A reviewer is about to be asked; what one before it said in this run is void."""
 
-    event: Literal["review_started"] = "review_started"
     model: str
     patch_sha256: str
     shown_bytes: int
@@ -282,24 +262,18 @@ class ReviewStarted(RecordedModel):
     """What of the patch does not stand in it, in words; empty: all of it does."""
 
 
-class ReviewerReplied(RecordedModel):
+class ReviewerReplied(SpendingEvent):
     """A whole answer of the reviewer."""
 
-    event: Literal["reviewer_replied"] = "reviewer_replied"
     turn: int
     """Counts the reviewer's own, from 1."""
     reply: Reply
     seconds: float
-    used: Usage
-    """Sum over the run so far, the agent's included."""
-    usd: float | None
-    """What `used` cost; None where a model's price is not known."""
 
 
-class ReviewerCalled(RecordedModel):
+class ReviewerCalled(RecordedEvent):
     """A look of the reviewer into the files, or a call that was refused."""
 
-    event: Literal["reviewer_called"] = "reviewer_called"
     number: int
     """Counts the reviewer's own, from 1."""
     tool: str
@@ -311,10 +285,9 @@ class ReviewerCalled(RecordedModel):
     """One line for a person."""
 
 
-class OpinionGiven(RecordedModel):
+class OpinionGiven(RecordedEvent):
     """What came of it."""
 
-    event: Literal["opinion_given"] = "opinion_given"
     opinion: SecondOpinion
     finding: Finding | None
     """What the export gate makes of it; None: it is approved."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError, fields, is_dataclass
 from enum import Enum
-from typing import Any, ClassVar, Self, dataclass_transform, get_origin
+from typing import Any, ClassVar, Literal, Self, dataclass_transform, get_origin
 
 from agent.errors import RecordError
 from agent.untrusted_text import one_line
@@ -218,6 +218,19 @@ class RecordedModel(Recordable):
         from agent.record.events import forms  # noqa: PLC0415 - a run that reads none needs it not
 
         return cls(**forms.read(cls, row, what))
+
+
+class RecordedEvent(RecordedModel):
+    """A line of a record, which begins with the kind that its class's name gives it."""
+
+    recorded_fields: ClassVar[Mapping[str, Any]] = {"event": str}
+    event: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.event = kind_of(cls)
+        cls.recorded_fields = {**cls.recorded_fields, "event": Literal.__getitem__(cls.event)}
+        cls.defaults = {**cls.defaults, "event": cls.event}
 
 
 def require_format(row: Mapping[str, object], what: str) -> None:

@@ -4,7 +4,6 @@ Each line is one event; the last of ``--json`` is the summary, which is ``run.js
 ``event`` of its own. A kind that is added to `agent.record.events.kinds` is in here by that.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -15,7 +14,8 @@ from agent.record.events.recorded import RecordedModel
 
 Schema = dict[str, Any]
 
-_CHAIN: Mapping[str, Schema] = {
+_HEAD: Schema = {
+    "event": {},
     "seq": {"type": "integer", "description": "Counts the lines of the record, from 0."},
     "time": {"type": "string", "format": "date-time"},
     "prev": {"type": "string", "description": "sha256 of the line before; 64 zeros on the first."},
@@ -35,25 +35,20 @@ def schema(summary: type[RecordedModel]) -> Schema:
             for kind, model in models.items()
         ]
     )
-    own = {kind: places[kind, "validation"] for kind in models}
-    events = [_event(kind, own[kind]) for kind in KINDS]
+    shapes = [
+        _line(kind, places[kind, "validation"], _HEAD if kind in KINDS else {}) for kind in models
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A line of `moonpool run --json`",
         "description": "Lines come in the order of `seq`; the last is the summary. Nothing is "
         "printed where the run could not begin: see the exit code and standard error.",
-        "oneOf": [*events, _summary(own["summary"])],
+        "oneOf": shapes,
         "$defs": made["$defs"],
     }
 
 
-def _event(kind: str, own: Schema) -> Schema:
-    properties = {"event": {"const": kind}, **_CHAIN, **own["properties"]}
-    properties["event"] = {"const": kind}
+def _line(kind: str, own: Schema, head: Schema) -> Schema:
     # We write every field, those with a default too.
+    properties = {**head, **own["properties"], "event": {"const": kind}}
     return {**own, "title": kind, "properties": properties, "required": [*properties]}
-
-
-def _summary(own: Schema) -> Schema:
-    properties = {**own["properties"], "event": {"const": "summary"}}
-    return {**own, "title": "summary", "properties": properties, "required": [*properties]}
