@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from agent.models.interface import CallCost, Usage
 from agent.models.pricing import Prices
@@ -27,6 +27,9 @@ from agent.record.outcome import LimitReached, RunLimit
 from agent.record.run_state import BudgetSpent
 from policies.frozen import dataclass
 from policies.policy import Policy
+
+if TYPE_CHECKING:
+    from agent.conversation.shared_budget import BatchBudget
 
 
 class Stopwatch:
@@ -90,15 +93,6 @@ class BudgetReached(Exception):
         self.limit = limit
 
 
-class BatchTime(Protocol):
-    """The time of the batch that a run belongs to."""
-
-    def left_s(self) -> float:
-        """Infinite where the batch has as much as it takes."""
-
-    def out_of_time(self) -> LimitReached | None: ...
-
-
 class Budget:
     """Counts turns, tokens, money and seconds. Mutable: there is one to a run."""
 
@@ -111,7 +105,7 @@ class Budget:
         before_s: float = 0.0,
         prices: Prices | None = None,
         wall: Callable[[], float] | None = None,
-        batch: BatchTime | None = None,
+        batch: "BatchBudget | None" = None,
     ) -> None:
         """Args:
         clock: of the run's work, in seconds; it may stand still while a person is waited for.

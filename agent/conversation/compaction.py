@@ -24,7 +24,7 @@ from agent.conversation.budget import (
     TokensNeeded,
 )
 from agent.conversation.model_calls import ModelCaller
-from agent.conversation.window import TokenEstimate, bytes_of, replies, sent, until
+from agent.conversation.window import TokenEstimate, bytes_of, numbered, replies, sent, until
 from agent.errors import ModelRefusedRequest
 from agent.models.interface import (
     AssistantMessage,
@@ -96,7 +96,7 @@ class Compactor:
     def take_up(self) -> None:
         """Go on where another process got to."""
         if replies(self._history):
-            answered = self._history[: _after_last_reply(self._history)]
+            answered = self._history[: len(self._history) - len(_newest_results(self._history))]
             self._estimate.answered(answered, self._window, self._journal.state.spent.last)
 
     def withdraw(self) -> None:
@@ -194,15 +194,15 @@ class Compactor:
         if any(reply == newest for reply, _ in self._window.shortened):
             return
         results = _newest_results(self._history)
-        if bytes_of((results,)) / BYTES_A_TOKEN > self._space / 2:
+        if bytes_of(results) / BYTES_A_TOKEN > self._space / 2:
             self._shorten(newest, self._space // 3)
 
     def _shorten(self, reply: int, tokens: int) -> None:
         """Bring the results of the newest reply down to so many tokens together."""
         results = _newest_results(self._history)
-        if bytes_of((results,)) <= tokens * BYTES_A_TOKEN or not reply:
+        if bytes_of(results) <= tokens * BYTES_A_TOKEN or not reply:
             return
-        each = int(tokens * BYTES_A_TOKEN / max(1, len(results.blocks)))
+        each = int(tokens * BYTES_A_TOKEN / max(1, sum(len(message.blocks) for message in results)))
         most = max(_LEAST_RESULT_BYTES, each)
         self._journal.emit(ResultsShortened(reply=reply, most_bytes=most))
 
@@ -210,10 +210,8 @@ class Compactor:
         if through <= max(self._window.cleared, self._window.cut):
             return
         bare = replies(self._history)
-        window = self._window.clear(through=through, bare=bare)
-        after = self._estimate.tokens(self._history, window)
-        self._journal.emit(
-            ResultsCleared(through=through, bare=bare, tokens_before=before, tokens_after=after)
+        self._narrow(
+            ResultsCleared(through=through, bare=bare, tokens_before=before, tokens_after=0)
         )
 
     def _summarised_by_service(self, through: int, *, before: int) -> bool:
@@ -261,10 +259,8 @@ class Compactor:
         author: Literal["service", "model", "nobody"],
     ) -> None:
         # Thinking stays valid behind the service's own summary, and behind no other.
-        service = isinstance(head, Opaque)
-        bare = self._window.bare if service else replies(self._history)
-        window = self._window.summarise(head, through=through, bare=bare)
-        self._journal.emit(
+        bare = self._window.bare if isinstance(head, Opaque) else replies(self._history)
+        self._narrow(
             HistorySummarised(
                 through=through,
                 bare=bare,
@@ -276,9 +272,14 @@ class Compactor:
                 used=self._budget.used,
                 usd=self._budget.usd,
                 tokens_before=before,
-                tokens_after=self._estimate.tokens(self._history, window),
+                tokens_after=0,
             )
         )
+
+    def _narrow(self, event: ResultsCleared | HistorySummarised) -> None:
+        """Tell what is left out, with the size that the next request has then."""
+        after = self._estimate.tokens(self._history, self._window.after(event))
+        self._journal.emit(event.replaced({"tokens_after": after}))
 
     def _asked(self, messages: tuple[Message, ...], *, compact: bool) -> Reply | None:
         """The reply to a request of our own, counted; None where there is none to be had."""
@@ -311,20 +312,11 @@ def _space(window: int, max_tokens: int) -> int:
     return int(min(window * _SHARE_OF_WINDOW, window * 0.95 - max_tokens, COMFORTABLE_TOKENS))
 
 
-def _newest_results(history: Sequence[Message]) -> UserMessage:
+def _newest_results(history: Sequence[Message]) -> tuple[UserMessage, ...]:
     """What was answered to the newest reply."""
-    blocks = [
-        block
-        for message in history[_after_last_reply(history) :]
-        if isinstance(message, UserMessage)
-        for block in message.blocks
-    ]
-    return UserMessage(blocks=tuple(blocks))
-
-
-def _after_last_reply(history: Sequence[Message]) -> int:
-    """Where the messages after the newest reply begin."""
-    for index in range(len(history) - 1, -1, -1):
-        if isinstance(history[index], AssistantMessage):
-            return index + 1
-    return 0
+    newest = replies(history)
+    return tuple(
+        message
+        for number, message in numbered(history)
+        if number == newest and isinstance(message, UserMessage)
+    )

@@ -20,7 +20,6 @@ from agent.models.interface import (
     Model,
     Reply,
     StopReason,
-    ToolUse,
     UserMessage,
     images_in,
     uses_of,
@@ -30,13 +29,12 @@ from agent.models.interface import (
 from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.conversation_state import ConversationState, is_said
 from agent.record.events.conversation import (
-    ContextShown,
     ImagesWithdrawn,
     RequestWithdrawn,
     UserMessageAdded,
 )
 from agent.record.journal import Journal
-from agent.record.loop_detection import NoLoop, StopForLoop, WarnOfLoop
+from agent.record.loop_detection import StopForLoop, WarnOfLoop
 from agent.record.outcome import (
     Conversation,
     Finished,
@@ -121,10 +119,6 @@ class AgentLoop:
         if same_container:
             self.inform(prompts.STARTED_AGAIN)
         return self._until_ended()
-
-    def show(self, context: ContextShown) -> None:
-        """Put files of the workspace before what is said next."""
-        self._journal.emit(context)
 
     def ask(self, text: str) -> Conversation:
         """One more request of a chat, built on all that was said before."""
@@ -251,15 +245,11 @@ class AgentLoop:
 
     # -- the calls of a turn ---------------------------------------------------------------
 
-    def _unanswered(self) -> list[ToolUse]:
-        turn = self._state.turn
-        return [] if turn is None else turn.unanswered
-
     def _make(self) -> Conversation | None:
         """Make the calls of one turn that have no result yet, in order."""
         notes: list[str] = []
         ended: Conversation | None = None
-        for use in self._unanswered():
+        for use in self._state.unanswered:
             ended = ended or self._cut_off()
             if ended is not None:
                 stopped = isinstance(ended, Interrupted)
@@ -276,7 +266,7 @@ class AgentLoop:
                     ended = GaveUp(reason=reason)
                 case WarnOfLoop(words=words):
                     notes.append(words)
-                case NoLoop():
+                case None:
                     pass
         warning = self._budget.warning()
         if warning is not None:
@@ -295,7 +285,7 @@ class AgentLoop:
 
     def _skip(self, why: Literal["torn", "stopped"], text: str) -> None:
         """Give calls that are not run their results: providers insist on them."""
-        for use in self._unanswered():
+        for use in self._state.unanswered:
             self._calls.skip(use, why, text)
 
     # -- the model -------------------------------------------------------------------------

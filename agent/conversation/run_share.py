@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from agent.conversation.budget import BatchTime, Budget, BudgetReached, Stopwatch
+from agent.conversation.budget import Budget, BudgetReached, Stopwatch
 from agent.conversation.shared_budget import BatchBudget, BatchUsed, Reservation
 from agent.interrupts import Interrupts, SignalReceived
 from agent.models.interface import CallCost, Model
@@ -48,14 +48,10 @@ class RunShare:
         rate: of the run's model; None: its requests are made as a run alone makes them.
         """
         self._interrupts = interrupts
-        self._budget = budget
+        self.budget = budget
+        """The batch's; None: it has none."""
         self._gate = None if rate is None else RequestGate(rate, self)
         self._stopped: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    @property
-    def batch_time(self) -> BatchTime | None:
-        """That of the batch; None: it has no budget."""
-        return self._budget
 
     def lead(self, model: Model) -> None:
         """Let the model's requests be made at the rate of all; one that asks no service makes
@@ -73,13 +69,13 @@ class RunShare:
         return self._stopped()
 
     def broken_off(self) -> bool:
-        over = None if self._budget is None else self._budget.out_of_time()
+        over = None if self.budget is None else self.budget.out_of_time()
         return self._interrupts.requested or over is not None
 
     def end(self) -> None:
         if self._interrupts.requested:
             raise SignalReceived(self._interrupts.name)
-        over = None if self._budget is None else self._budget.out_of_time()
+        over = None if self.budget is None else self.budget.out_of_time()
         if over is not None:
             raise BudgetReached(over)
 
@@ -108,10 +104,10 @@ class RunShare:
 
     def reserve(self, cost: CallCost) -> Reservation | None:
         """Raises: as `paid`."""
-        if self._budget is None:
+        if self.budget is None:
             return None
         with self.stopped():
-            reserved = self._budget.reserve(cost, self.broken_off)
+            reserved = self.budget.reserve(cost, self.broken_off)
         match reserved:
             case LimitReached():
                 raise BudgetReached(reserved)
@@ -122,8 +118,8 @@ class RunShare:
                 return reserved
 
     def settle(self, reservation: Reservation, billed: BatchUsed) -> None:
-        if self._budget is not None:
-            self._budget.settle(reservation.number, billed.usd, billed.tokens)
+        if self.budget is not None:
+            self.budget.settle(reservation.number, billed.usd, billed.tokens)
 
     @property
     def in_flight(self) -> bool | None:

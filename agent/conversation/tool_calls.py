@@ -119,44 +119,39 @@ class ToolExecutor:
     def make(self, use: ToolUse, *, left_s: float) -> None:
         """Make one call. Raises SandboxError where the run can't go on."""
         if use.problem is not None:
-            return self._refuse(use, "torn", f"Nothing ran: {use.problem}")
+            return self.skip(use, "torn", f"Nothing ran: {use.problem}")
         tool = self.tools.get(use.name)
         if tool is None:
             text = f"There is no tool {use.name!r} here; there are: {', '.join(self.tools)}."
-            return self._refuse(use, "unknown tool", text)
+            return self.skip(use, "unknown tool", text)
         try:
             tool.decode(use.arguments)
         except MalformedError as error:
-            return self._refuse(use, "malformed", str(error))
+            return self.skip(use, "malformed", str(error))
         call = Call(tool=use.name, arguments=use.arguments)
         decision = decide(self._policy, call)
         match decision:
             case Deny():
                 text = f"Denied ({decision.rule}): {decision.reason}"
-                return self._refuse(use, "denied", text, decision)
+                return self.skip(use, "denied", text, decision)
             case Ask():
                 refusal = self._ask(call, decision)
                 if refusal is not None:
                     text = f"Not run ({decision.rule}): {refusal}. {decision.reason}"
-                    return self._refuse(use, "not approved", text, decision)
+                    return self.skip(use, "not approved", text, decision)
             case Allow():
                 pass
             case _:
                 assert_never(decision)
         return self._run(use, tool, decision, left_s)
 
-    def skip(self, use: ToolUse, why: WhyRefused, text: str) -> None:
-        """Answer a call that is not made, so that the history stays one a provider takes."""
-        self._refuse(use, why, text)
-
     def broken_off(self, use: ToolUse, text: str) -> None:
         """Answer the call that a signal came out of: it was begun, or only asked about, or over."""
         state = self._journal.state.conversation
-        waiting = state.turn.unanswered if state.turn is not None else []
         if state.running is not None:
             self.doubt(state.running, text)
-        elif any(other is use for other in waiting):
-            self._refuse(use, "stopped", NOT_MADE)
+        elif any(other is use for other in state.unanswered):
+            self.skip(use, "stopped", NOT_MADE)
 
     def doubt(self, begun: CallStarted, text: str) -> None:
         """Answer a call that another process started and did not see the end of."""
@@ -232,9 +227,10 @@ class ToolExecutor:
             background = use.arguments.get("background") is True
             self._tracker.after(number, use.name, background=background)
 
-    def _refuse(
+    def skip(
         self, use: ToolUse, why: WhyRefused, text: str, decision: Decision | None = None
     ) -> None:
+        """Answer a call that is not made, so that the history stays one a provider takes."""
         self._emit(
             CallRefused(
                 number=self._next,

@@ -64,13 +64,7 @@ def sent(history: Sequence[Message], view: ContextWindow) -> tuple[Message, ...]
 
 def until(history: Sequence[Message], reply: int) -> tuple[Message, ...]:
     """The messages up to a reply, its results included."""
-    number, kept = 0, []
-    for message in history:
-        number += isinstance(message, AssistantMessage)
-        if number > reply:
-            break
-        kept.append(message)
-    return tuple(kept)
+    return tuple(message for number, message in numbered(history) if number <= reply)
 
 
 def replies(history: Sequence[Message]) -> int:

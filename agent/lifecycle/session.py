@@ -73,7 +73,7 @@ class RunSession:
         with self.interrupts.calling(self.box.cancel, up_to_s=_CONTEXT_S):
             context = context_of(self.box, self.job.policy)
         if context is not None:
-            self.loop.show(context)
+            self.journal.emit(context)
 
 
 SessionDriver = Callable[[RunSession], Conversation]
@@ -153,7 +153,7 @@ class RunSetup:
             before_s=past.worked_s if past is not None else 0.0,
             prices=self.facts.prices,
             wall=time.monotonic,
-            batch=None if self.share is None else self.share.batch_time,
+            batch=None if self.share is None else self.share.budget,
         )
 
     def first_event(self) -> RunStarted | Resumed | Forked:

@@ -134,7 +134,7 @@ def fork(
 
 def _answered(past: ResumeState) -> bool:
     """The model had said its last word on what it was asked."""
-    conversation = past.state.conversation
+    conversation = past.conversation
     if conversation.turn is not None:
         return not uses_of(conversation.turn.reply)
     history = conversation.history
@@ -143,8 +143,7 @@ def _answered(past: ResumeState) -> bool:
 
 def _unanswered(past: ResumeState) -> list[CallRefused]:
     """Results for the calls of a turn that were still to come: a provider insists on them."""
-    conversation = past.state.conversation
-    rest = conversation.turn.unanswered if conversation.turn is not None else []
+    conversation = past.conversation
     return [
         CallRefused(
             number=number,
@@ -155,7 +154,7 @@ def _unanswered(past: ResumeState) -> list[CallRefused]:
             decision=None,
             text=FORKED_HERE,
         )
-        for number, use in enumerate(rest, conversation.calls + 1)
+        for number, use in enumerate(conversation.unanswered, conversation.calls + 1)
     ]
 
 

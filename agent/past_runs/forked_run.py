@@ -19,7 +19,7 @@ from agent.lifecycle.open_sandbox import open_recorded
 from agent.lifecycle.session import run_started
 from agent.models.interface import Model
 from agent.past_runs.fork import Fork, keep_images, keep_steps, mark_of
-from agent.past_runs.resume import recorded_instructions, recorded_policy, remembered_of
+from agent.past_runs.resume import recorded_instructions, recorded_policy, remembered_of, unknown_of
 from agent.record.events.lifecycle import Forked, RunStarted, SandboxReady
 from agent.record.kept import recall
 from agent.record.reader import RecordLine, read_record
@@ -44,18 +44,10 @@ def given_of(started: RunStarted, directory: Path) -> tuple[Policy, Instructions
         RecordError: one of them is not known to the letter.
     """
     policy, exact = recorded_policy(started, file=str(directory / EVENTS))
-    if not exact:
-        raise RecordError(
-            "the policy could not be recorded to the letter (it holds a secret, or is huge): "
-            f"run {started.run_id} can't be forked"
-        )
-    if started.instructions is not None and not started.instructions.whole:
-        raise RecordError(
-            "the instructions could not be recorded to the letter (they hold a secret)"
-        )
     instructions = recorded_instructions(started, directory)
-    if not instructions.skills.whole:
-        raise RecordError("the skills that the run had do not lie beside its record any more")
+    unknown = unknown_of(instructions, exact_policy=exact)
+    if unknown:
+        raise RecordError(f"run {started.run_id} can't be forked: {unknown}")
     return policy, instructions
 
 

@@ -100,11 +100,11 @@ def _skills(directory: Path, skills: tuple[Skill, ...]) -> str:
 
 def _events(record: ReadRecord) -> str:
     lines = record.require()
-    if record.chain.torn_bytes:
+    if record.torn_bytes:
         raise _Broken(f"line {len(lines) + 1} is torn: a process ended while it wrote it")
     if not lines:
         raise _Broken("there is no line")
-    return f"{len(lines)} events; the last one's digest is {record.chain.digest}"
+    return f"{len(lines)} events; the last one's digest is {record.digest}"
 
 
 def _summary(directory: Path, state: RunState) -> str:

@@ -7,6 +7,7 @@ Owns the judgement: go on, only export, or neither, and why. The conversation it
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from agent.config.instructions import Instructions
@@ -14,11 +15,10 @@ from agent.conversation.resume_state import ResumeState, resume_state_of
 from agent.errors import ModelError, RecordError, UsageError
 from agent.lifecycle.job import Job
 from agent.models.interface import Reply, Request, StreamEvent
-from agent.record.chain import reopen
 from agent.record.events.lifecycle import RunStarted, SandboxReady
 from agent.record.kept import kept_skills, recall
-from agent.record.reader import lines_of
-from agent.record.store import IMAGES, RunRecord
+from agent.record.reader import reopen
+from agent.record.store import EVENTS, IMAGES, RunRecord
 from agent.record.summary import RunSummary, summary_of
 from policies.errors import PolicyError
 from policies.file.schema import as_yaml
@@ -59,13 +59,9 @@ class HeldRun:
     @property
     def obstacle(self) -> str:
         """Why the agent can't go on, by the record alone; empty where it can."""
-        if not self.exact_policy:
-            return "the policy could not be recorded to the letter (it holds a secret, or is huge)"
-        instructions = self.job.instructions.operator
-        if instructions is not None and not instructions.whole:
-            return "the instructions could not be recorded to the letter (they hold a secret)"
-        if not self.job.instructions.skills.whole:
-            return "the skills that it had do not lie beside the record any more"
+        unknown = unknown_of(self.job.instructions, exact_policy=self.exact_policy)
+        if unknown:
+            return unknown
         if not self.past.lossy.exact_thinking:
             return "the model's thinking could not be recorded to the letter"
         return ""
@@ -107,14 +103,12 @@ def take(
         RecordHeld: another process works on it.
         RecordError: its record can't be used; the message says why.
     """
-    record, chain = reopen(home, run_id, known_secrets=known_secrets)
+    record, read = reopen(home, run_id, known_secrets=known_secrets)
     try:
         images = record.directory / IMAGES
-        past = resume_state_of(
-            lines_of(chain.rows, chain.path), lambda image: recall(images, image)
-        )
+        past = resume_state_of(read.lines, partial(recall, images))
         started = past.started
-        policy, exact = recorded_policy(started, file=str(chain.path))
+        policy, exact = recorded_policy(started, file=str(record.directory / EVENTS))
         if started.run_id != run_id:
             raise RecordError(f"the record in {record.directory} is not that of run {run_id}")
         job = Job(
@@ -136,9 +130,20 @@ def take(
         record=record,
         past=past,
         job=job,
-        torn_bytes=chain.torn_bytes,
+        torn_bytes=read.torn_bytes,
         exact_policy=exact,
     )
+
+
+def unknown_of(instructions: Instructions, *, exact_policy: bool) -> str:
+    """What of a run's orders is not known to the letter; empty where all of it is."""
+    if not exact_policy:
+        return "the policy could not be recorded to the letter (it holds a secret, or is huge)"
+    if instructions.operator is not None and not instructions.operator.whole:
+        return "the instructions could not be recorded to the letter (they hold a secret)"
+    if not instructions.skills.whole:
+        return "the skills that the run had do not lie beside its record any more"
+    return ""
 
 
 def recorded_instructions(started: RunStarted, directory: Path) -> Instructions:

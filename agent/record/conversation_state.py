@@ -81,15 +81,21 @@ class ContextWindow:
         """Than the whole history."""
         return self != ContextWindow()
 
-    def clear(self, *, through: int, bare: int) -> "ContextWindow":
-        return replace(self, cleared=max(self.cleared, through), bare=max(self.bare, bare))
-
-    def shorten(self, reply: int, most_bytes: int) -> "ContextWindow":
-        others = tuple(item for item in self.shortened if item[0] != reply)
-        return replace(self, shortened=(*others, (reply, most_bytes)))
-
-    def summarise(self, head: SummaryNotes | Opaque, *, through: int, bare: int) -> "ContextWindow":
-        return replace(self, head=head, cut=through, bare=max(self.bare, bare))
+    def after(
+        self, event: ResultsCleared | ResultsShortened | HistorySummarised
+    ) -> "ContextWindow":
+        """What is sent from that event on."""
+        match event:
+            case ResultsShortened():
+                others = tuple(item for item in self.shortened if item[0] != event.reply)
+                return replace(self, shortened=(*others, (event.reply, event.most_bytes)))
+            case ResultsCleared():
+                cleared = max(self.cleared, event.through)
+                return replace(self, cleared=cleared, bare=max(self.bare, event.bare))
+            case HistorySummarised():
+                head = event.block or SummaryNotes(text=event.notes, orders=event.orders)
+                bare = max(self.bare, event.bare)
+                return replace(self, head=head, cut=event.through, bare=bare)
 
 
 NO_ANSWER = "(no answer)"
@@ -119,11 +125,6 @@ class OpenTurn:
     reply: Reply
     answered: int = 0
     """So many of its calls have their results, in order."""
-
-    @property
-    def unanswered(self) -> list[ToolUse]:
-        """Its calls that have no result."""
-        return uses_of(self.reply)[self.answered :]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,11 @@ class ConversationState:
     """An image that the model was shown can't be shown again."""
     before: tuple[tuple[Message, ...], ContextWindow] = ((), ContextWindow())
     """The history, and what was sent of it, when the newest order was given."""
+
+    @property
+    def unanswered(self) -> list[ToolUse]:
+        """The calls of the newest reply that have no result."""
+        return [] if self.turn is None else uses_of(self.turn.reply)[self.turn.answered :]
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -196,7 +202,7 @@ def converse(  # noqa: PLR0911 - a line for each kind of event
             newest = without_images(state.history[-1], event.text)
             return replace(state, history=(*state.history[:-1], newest))
         case ResultsCleared() | ResultsShortened() | HistorySummarised():
-            return replace(state, window=_narrowed(state.window, event))
+            return replace(state, window=state.window.after(event))
         case TextFormChosen():
             # It is told by that, and has its chances in this form too.
             return replace(state, text_form=event, in_vain=min(state.in_vain, 1))
@@ -275,7 +281,7 @@ def _replied(state: ConversationState, reply: Reply) -> ConversationState:
 def _result(
     state: ConversationState, event: CallEnded | CallRefused, recall: Recall
 ) -> ConversationState:
-    waiting = state.turn.unanswered if state.turn is not None else []
+    waiting = state.unanswered
     state = replace(state, running=None)
     if state.turn is None or not waiting:
         return state  # of no turn, as in a replay
@@ -299,16 +305,3 @@ def _result(
         repetition=repetition,
         gone=state.gone or gone,
     )
-
-
-def _narrowed(
-    window: ContextWindow, event: ResultsCleared | ResultsShortened | HistorySummarised
-) -> ContextWindow:
-    match event:
-        case ResultsCleared():
-            return window.clear(through=event.through, bare=event.bare)
-        case ResultsShortened():
-            return window.shorten(event.reply, event.most_bytes)
-        case HistorySummarised():
-            head = event.block or SummaryNotes(text=event.notes, orders=event.orders)
-            return window.summarise(head, through=event.through, bare=event.bare)

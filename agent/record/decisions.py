@@ -9,8 +9,7 @@ import os
 from pathlib import Path
 
 from agent.errors import RecordError
-from agent.record.events.recorded import RecordedModel
-from agent.untrusted_text import one_line
+from agent.record.events.recorded import RecordedModel, object_in
 
 DECISIONS = "decisions.jsonl"
 _LIMIT_BYTES = 16 << 20
@@ -73,11 +72,5 @@ def decisions(directory: Path) -> tuple[Decision, ...]:
     found = []
     for number, line in enumerate(lines, 1):
         what = f"line {number} of {path}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"{what} is not JSON: {one_line(str(error), 80)}") from error
-        if not isinstance(row, dict):
-            raise RecordError(f"{what} is not a JSON object")
-        found.append(Decision.read(row, what))
+        found.append(Decision.read(object_in(line, what), what))
     return tuple(found)

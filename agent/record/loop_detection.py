@@ -22,11 +22,6 @@ NOTHING_NEW_STOPPED = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoLoop:
-    """No circle, so far."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WarnOfLoop:
     words: str
     """For the model."""
@@ -42,8 +37,8 @@ class StopForLoop:
 class Repetition:
     """What the calls of one request have repeated so far."""
 
-    found: NoLoop | WarnOfLoop | StopForLoop = field(default_factory=NoLoop)
-    """What is to be done about it, by the newest call."""
+    found: WarnOfLoop | StopForLoop | None = None
+    """What is to be done about it, by the newest call; None: nothing."""
     _failures: Mapping[str, int] = field(default_factory=dict)
     """How often each call has failed with nothing that succeeded between."""
     _seen: frozenset[str] = frozenset()
@@ -54,14 +49,14 @@ class Repetition:
     def after(self, use: ToolUse, *, failed: bool, result: str) -> "Repetition":
         """With the end of one more call; `result` is what the model is told of it."""
         if use.name == "update_plan" and not failed:
-            return replace(self, found=NoLoop())
+            return replace(self, found=None)
         # A test that fails again after an edit is work, not a loop.
         failures: dict[str, int] = dict(self._failures) if failed else {}
         if failed:
             key = _digest(use)
             failures[key] = failures.get(key, 0) + 1
             found = _failed_again(use, failures[key])
-            if found != NoLoop():
+            if found is not None:
                 return replace(self, found=found, _failures=failures)
         if use.name == "bash":
             # Its last line says how long it took.
@@ -76,22 +71,22 @@ class Repetition:
         )
 
 
-def _failed_again(use: ToolUse, times: int) -> NoLoop | WarnOfLoop | StopForLoop:
+def _failed_again(use: ToolUse, times: int) -> WarnOfLoop | StopForLoop | None:
     if times >= STOP_AFTER:
         return StopForLoop(reason=f"the same failing call to {use.name}, {times} times")
     if times < TELL_AFTER:
-        return NoLoop()
+        return None
     return WarnOfLoop(
         words=f"This very call to {use.name} has failed {times} times with nothing changed "
         f"between: it will fail again. Do something else; the run ends after {STOP_AFTER}."
     )
 
 
-def _nothing_new(times: int) -> NoLoop | WarnOfLoop | StopForLoop:
+def _nothing_new(times: int) -> WarnOfLoop | StopForLoop | None:
     if times >= NOTHING_NEW_STOPPED:
         return StopForLoop(reason=f"{times} calls in a row brought nothing new")
     if times not in NOTHING_NEW_TOLD:
-        return NoLoop()
+        return None
     return WarnOfLoop(
         words=f"The last {times} calls were all made before and gave what they gave then. Do "
         f"something else, or say what you have and stop; the run ends after {NOTHING_NEW_STOPPED}."

@@ -1,30 +1,30 @@
 """A record read back: its lines as the events they were.
 
-The one way from ``events.jsonl`` to events. What a line says is checked against the models in
-`events`; a line that does not have the shape that this version writes is named, never guessed at.
+The one way from ``events.jsonl`` to events. Each line carries the hash of the one before, and what
+it says is checked against the models in `events`: a line that does not follow, or has not the shape
+that this version writes, is named, never guessed at. Owns how far a file holds together, and going
+on with one whose process ended.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+import os
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from agent.errors import RecordError
-from agent.record.chain import Chain, chain_of
+from agent.record import store
 from agent.record.events.kinds import Recorded, decode
 from agent.record.events.lifecycle import RunEnded
 from agent.record.events.recorded import require_format
-from agent.record.store import EVENTS, HEAD
+from agent.record.store import HEAD, RunRecord
 from policies.frozen import dataclass
-
-Row = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordLine:
     """One line of a record."""
 
-    seq: int
-    """Counts from 0."""
     time: datetime
     """When it was written, UTC."""
     event: Recorded
@@ -35,7 +35,13 @@ class ReadRecord:
     """A record, as far as it holds together and is of this version."""
 
     lines: tuple[RecordLine, ...]
-    chain: Chain
+    """Those before the first with which something is wrong."""
+    digest: str
+    """sha256 (hex) of the last of them; `store.FIRST` where there is none."""
+    end: int
+    """Where the last of them ends, in bytes."""
+    torn_bytes: int
+    """Length of a last line without its end, as a killed process leaves it; 0: there is none."""
     fault: str
     """What is wrong with the line after them, which one, and where; empty where nothing is."""
 
@@ -61,39 +67,88 @@ def read_record(run: Path) -> ReadRecord:
     Raises:
         RecordError: the file can't be read.
     """
-    chain = chain_of(run / EVENTS)
-    lines: list[RecordLine] = []
-    fault = chain.fault
+    path = run / store.EVENTS
     try:
-        for row in chain.rows:
-            lines.append(_line(row, len(lines), chain.path))
-    except RecordError as error:
-        fault = str(error)
-    return ReadRecord(lines=tuple(lines), chain=chain, fault=fault)
+        with path.open("rb") as file:
+            return _read(file, path)
+    except OSError as error:
+        raise RecordError(f"{path} can't be read: {error.strerror}") from error
 
 
-def lines_of(rows: Iterable[Row], path: Path) -> tuple[RecordLine, ...]:
-    """Lines that hold together as what they were.
+def reopen(
+    home: Path, run_id: str, *, known_secrets: tuple[str, ...] = ()
+) -> tuple[RunRecord, ReadRecord]:
+    """Go on with a record whose process ended; gives its lines too.
+
+    A last line that a killed process left without its end is cut off.
 
     Raises:
-        RecordError: one has not the shape that we write; says which, and what is wrong with it.
+        RecordHeld: another process works on the run.
+        RecordError: the record can't be read or written, or is not what was written.
     """
-    return tuple(_line(row, number, path) for number, row in enumerate(rows))
+    directory = store.runs_directory(home) / run_id
+    path = directory / store.EVENTS
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+    except OSError as error:
+        raise RecordError(f"{path} can't be opened: {error.strerror}") from error
+    try:
+        if not store.lock(handle):
+            raise store.RecordHeld(run_id, store.lock_holder(handle))
+        with os.fdopen(os.dup(handle), "rb") as file:
+            read = _read(file, path)
+        lines = read.require()
+        os.ftruncate(handle, read.end)
+    except OSError as error:
+        os.close(handle)
+        raise RecordError(f"{path} can't be used: {error.strerror}") from error
+    except BaseException:
+        os.close(handle)
+        raise
+    record = RunRecord.held(
+        handle, directory, previous=read.digest, lines=len(lines), known_secrets=known_secrets
+    )
+    return record, read
 
 
-def _line(row: Row, number: int, path: Path) -> RecordLine:
+def _read(file: BinaryIO, path: Path) -> ReadRecord:
+    lines: list[RecordLine] = []
+    previous, end, torn, fault = store.FIRST, 0, 0, ""
+    for data in file:
+        if not data.endswith(b"\n"):
+            torn = len(data)
+            break
+        try:
+            lines.append(_line(data, previous, len(lines), path))
+        except RecordError as error:
+            fault = str(error)
+            break
+        previous = store.digest(data[:-1])
+        end += len(data)
+    return ReadRecord(lines=tuple(lines), digest=previous, end=end, torn_bytes=torn, fault=fault)
+
+
+def _line(data: bytes, previous: str, number: int, path: Path) -> RecordLine:
+    """Raises `RecordError` where it does not follow, or has not the shape that we write."""
+    what = f"line {number + 1} of {path}"
+    try:
+        row = json.loads(data)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict) or row.get("prev") != previous or row.get("seq") != number:
+        why = "does not follow" if isinstance(row, dict) else "is no line of a record"
+        raise RecordError(
+            f"{what} {why}: the record is not what the run wrote, it was changed since"
+        )
     if number == 0 and row.get("event") == "run_started":
         require_format(row, str(path))
     try:
         time = datetime.fromisoformat(str(row.get("time")))
         if time.tzinfo is None:
             raise ValueError("no moment: from one to another nothing could be reckoned")
-        return RecordLine(
-            seq=number,
-            time=time,
-            event=decode({key: row[key] for key in row if key not in HEAD}),
-        )
+        event = decode({key: row[key] for key in row if key not in HEAD})
     except ValueError as error:
-        raise RecordError(f"line {number + 1} of {path} has no `time`") from error
+        raise RecordError(f"{what} has no `time`") from error
     except RecordError as error:
-        raise RecordError(f"line {number + 1} of {path}: {error}") from error
+        raise RecordError(f"{what}: {error}") from error
+    return RecordLine(time=time, event=event)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import RecordError, UsageError
 from agent.record import outcome as outcomes
-from agent.record.events.recorded import require_format
+from agent.record.events.recorded import object_in, require_format
 from agent.record.outcome import CutShort, ExportRefused, Finished, Outcome
 from agent.record.store import (
     APPLIED_TO,
@@ -22,7 +22,6 @@ from agent.record.store import (
     runs_directory,
 )
 from agent.record.summary import RUNNING, RunSummary
-from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.cache import write_atomically
 from sandbox.errors import PatchError
@@ -147,13 +146,9 @@ def _summary_in(directory: Path) -> RunSummary:
     path = directory / SUMMARY
     try:
         with path.open("rb") as file:
-            value = json.loads(file.read(_LARGEST_SUMMARY))
+            value = object_in(file.read(_LARGEST_SUMMARY), str(path))
     except OSError as error:
         raise RecordError(f"{path} can't be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not JSON: {one_line(str(error), 80)}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path} is not a JSON object")
     require_format(value, str(path))
     return RunSummary.read(value, str(path))
 

@@ -50,7 +50,7 @@ class FakeConversation:
             self.policy,
             before=before.spent,
             prices=self.facts.prices,
-            batch=None if self.share is None else self.share.batch_time,
+            batch=None if self.share is None else self.share.budget,
         )
         if self.share is not None:
             self.share.lead(model)

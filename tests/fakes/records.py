@@ -20,7 +20,7 @@ from agent.record.events.conversation import KeptImage
 from agent.record.events.kinds import Event, Recorded, decode
 from agent.record.events.lifecycle import RunStarted
 from agent.record.events.recorded import RecordedModel, count_losses, plain
-from agent.record.reader import RecordLine, lines_of, read_record
+from agent.record.reader import RecordLine, read_record
 from agent.record.run_state import RunState, apply
 from agent.record.runs import run_in
 from agent.record.store import EVENTS, HEAD, RunRecord
@@ -39,8 +39,14 @@ def rows_of(events: Iterable[Event]) -> list[dict[str, Any]]:
 
 
 def lines_from(rows: Sequence[Mapping[str, object]]) -> tuple[RecordLine, ...]:
-    """What a reader makes of rows."""
-    return lines_of(rows, Path("events.jsonl"))
+    """What a reader makes of rows, told apart from how they hold together."""
+    return tuple(
+        RecordLine(
+            time=datetime.fromisoformat(str(row["time"])),
+            event=decode({key: row[key] for key in row if key not in HEAD}),
+        )
+        for row in rows
+    )
 
 
 def written_record(home: Path, *events: Recorded) -> Path:
@@ -143,7 +149,8 @@ def check_recorded(run: Path) -> None:
     if record.fault:
         return
     state = RunState()
-    for line, row in zip(record.lines, record.chain.rows, strict=True):
+    written = (run / EVENTS).read_bytes().splitlines()
+    for line, row in zip(record.lines, map(json.loads, written), strict=False):
         said = {key: row[key] for key in row if key not in HEAD}
         assert json.loads(json.dumps(line.event.json_object())) == said
         state = apply(state, line.event)

@@ -32,10 +32,9 @@ from agent.past_runs.forked_run import begin, given_of, open_as_recorded, restor
 from agent.preparation import model as model_setup
 from agent.preparation import workspace
 from agent.preparation.policy import bounded
-from agent.record.chain import reopen
 from agent.record.events.recorded import plain
 from agent.record.kept import recall
-from agent.record.reader import RecordLine, read_record
+from agent.record.reader import RecordLine, read_record, reopen
 from agent.record.store import IMAGES, STEPS, RunRecord, new_run_id, runs_directory
 from agent.untrusted_text import one_line
 from sandbox.sandbox import Sandbox

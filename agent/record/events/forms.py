@@ -11,9 +11,9 @@ seen them, and text of a model's may hold what no JSON has (a lone surrogate).
 import base64
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from inspect import getdoc
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -24,6 +24,9 @@ from agent.errors import RecordError
 from agent.record.events.recorded import CutText, Recordable, kind_of
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
+
+Schema = Callable[[GetCoreSchemaHandler], CoreSchema]
+_then = core_schema.no_info_after_validator_function
 
 
 class CutString(BaseModel):
@@ -63,7 +66,19 @@ def read(made: type[Recordable], row: Mapping[str, object], what: str) -> dict[s
 @cache
 def adapter(made: type[Any]) -> TypeAdapter[dict[str, Any]]:
     """What reads such values, and knows their JSON Schema."""
-    return TypeAdapter(Annotated[Any, _RecordForm(made)])
+    return TypeAdapter(Annotated[Any, _Form(partial(_record, made))])
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Says of a type in pydantic's words how its values are read."""
+
+    schema: Schema
+
+    def __get_pydantic_core_schema__(
+        self, _source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return self.schema(handler)
 
 
 def form(hint: Any) -> Any:
@@ -74,11 +89,11 @@ def form(hint: Any) -> Any:
     if origin is tuple:
         return tuple[tuple(item if item is ... else form(item) for item in inner)]  # type: ignore[misc]
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return Annotated[hint, _JsonForm()]
+        return Annotated[hint, _Form(_json)]
     if hint in _SIMPLE:
-        return Annotated[hint, _SIMPLE[hint]]
+        return Annotated[hint, _Form(_SIMPLE[hint])]
     if isinstance(hint, type) and is_dataclass(hint):
-        return Annotated[hint, _VariantForm((hint,))]
+        return Annotated[hint, _Form(partial(_one_of, (hint,)))]
     return hint
 
 
@@ -87,41 +102,29 @@ def _union(inner: tuple[Any, ...]) -> Any:
     others = [form(item) for item in inner if item not in variants]
     if not variants:
         return Union[tuple(others)]  # noqa: UP007 - made of a list
-    return Union[(Annotated[Any, _VariantForm(variants)], *others)]
+    return Union[(Annotated[Any, _Form(partial(_one_of, variants))], *others)]
 
 
-class _TextForm:
-    def __get_pydantic_core_schema__(
-        self, _source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        cut = core_schema.no_info_after_validator_function(
-            lambda cut: CutText.of(**dict(cut)), handler.generate_schema(CutString)
-        )
-        return _checked(str, core_schema.str_schema(), cut)
+def _text(handler: GetCoreSchemaHandler) -> CoreSchema:
+    cut = _then(lambda cut: CutText.of(**dict(cut)), handler.generate_schema(CutString))
+    return _checked(str, core_schema.str_schema(), cut)
 
 
-class _BytesForm:
-    def __get_pydantic_core_schema__(
-        self, _source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        text = core_schema.no_info_after_validator_function(str.encode, core_schema.str_schema())
-        other = core_schema.no_info_after_validator_function(
-            lambda value: base64.b64decode(value.base64, validate=True),
-            handler.generate_schema(Base64Bytes),
-        )
-        return _checked(bytes, text, other)
+def _bytes(handler: GetCoreSchemaHandler) -> CoreSchema:
+    other = _then(
+        lambda value: base64.b64decode(value.base64, validate=True),
+        handler.generate_schema(Base64Bytes),
+    )
+    return _checked(bytes, _then(str.encode, core_schema.str_schema()), other)
 
 
-class _FloatForm:
-    def __get_pydantic_core_schema__(self, _source: Any, _handler: object) -> CoreSchema:
-        # What is no number (infinity) stands as text.
-        words = core_schema.no_info_after_validator_function(
-            float, core_schema.literal_schema(["inf", "-inf", "nan"])
-        )
-        return _checked((float, int), core_schema.float_schema(), words)
+def _float(_handler: object) -> CoreSchema:
+    # What is no number (infinity) stands as text.
+    words = _then(float, core_schema.literal_schema(["inf", "-inf", "nan"]))
+    return _checked((float, int), core_schema.float_schema(), words)
 
 
-_SIMPLE: Mapping[Any, Any] = {str: _TextForm(), bytes: _BytesForm(), float: _FloatForm()}
+_SIMPLE: Mapping[Any, Schema] = {str: _text, bytes: _bytes, float: _float}
 
 
 def _checked(made: Any, *json: CoreSchema) -> CoreSchema:
@@ -133,18 +136,16 @@ def _checked(made: Any, *json: CoreSchema) -> CoreSchema:
     )
 
 
-class _JsonForm:
+def _json(_handler: object) -> CoreSchema:
     """JSON as it came: what is in it is nobody's ``type``."""
-
-    def __get_pydantic_core_schema__(self, _source: Any, _handler: object) -> CoreSchema:
-        return core_schema.json_or_python_schema(
-            json_schema=core_schema.no_info_after_validator_function(
-                # Itself it is never a cut string, whatever keys the model gave it.
-                lambda value: {key: _uncut(item) for key, item in value.items()},
-                core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()),
-            ),
-            python_schema=core_schema.is_instance_schema(Mapping),
-        )
+    return core_schema.json_or_python_schema(
+        json_schema=_then(
+            # Itself it is never a cut string, whatever keys the model gave it.
+            lambda value: {key: _uncut(item) for key, item in value.items()},
+            core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()),
+        ),
+        python_schema=core_schema.is_instance_schema(Mapping),
+    )
 
 
 def _uncut(value: object) -> object:
@@ -164,79 +165,55 @@ def _uncut(value: object) -> object:
             return value
 
 
-@dataclass(frozen=True, slots=True)
-class _VariantForm:
+def _one_of(variants: tuple[type, ...], handler: GetCoreSchemaHandler) -> CoreSchema:
     """One of these dataclasses, by its ``type``."""
-
-    variants: tuple[type, ...]
-
-    def __get_pydantic_core_schema__(
-        self, _source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        choices: dict[Any, CoreSchema] = {
-            kind_of(made): handler.generate_schema(Annotated[made, _FieldsForm(made)])
-            for made in self.variants
-        }
-        one, *more = choices.values()
-        return core_schema.json_or_python_schema(
-            json_schema=core_schema.tagged_union_schema(choices, discriminator="type")
-            if more
-            else one,
-            python_schema=core_schema.is_instance_schema(self.variants),
-        )
+    choices: dict[Any, CoreSchema] = {
+        kind_of(made): handler.generate_schema(Annotated[made, _Form(partial(_fields, made))])
+        for made in variants
+    }
+    one, *more = choices.values()
+    return core_schema.json_or_python_schema(
+        json_schema=core_schema.tagged_union_schema(choices, discriminator="type") if more else one,
+        python_schema=core_schema.is_instance_schema(variants),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _FieldsForm:
+def _fields(made: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     """The fields of one dataclass, and its ``type``."""
-
-    made: type
-
-    def __get_pydantic_core_schema__(
-        self, _source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        made, kind = self.made, kind_of(self.made)
-        hints = get_type_hints(made)
-        names = {
-            item.name: core_schema.typed_dict_field(
-                handler.generate_schema(form(hints[item.name])),
-                required=item.default is MISSING and item.default_factory is MISSING,
-            )
-            for item in fields(made)
-        }
-        return core_schema.no_info_after_validator_function(
-            lambda values: made(**{name: values[name] for name in values if name != "type"}),
-            core_schema.typed_dict_schema(
-                {"type": core_schema.typed_dict_field(core_schema.literal_schema([kind])), **names},
-                cls_name=kind,
-                extra_behavior="forbid",
-            ),
-            ref=f"{made.__module__}.{made.__qualname__}:{id(made)}",
-            metadata={"pydantic_js_updates": _described(made)},
+    kind, hints = kind_of(made), get_type_hints(made)
+    names = {
+        item.name: core_schema.typed_dict_field(
+            handler.generate_schema(form(hints[item.name])),
+            required=item.default is MISSING and item.default_factory is MISSING,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _RecordForm:
-    """The fields of an event or of a summary."""
-
-    made: type[Recordable]
-
-    def __get_pydantic_core_schema__(
-        self, _source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        made, names = self.made, {}
-        for name, hint in made.recorded_fields.items():
-            schema = handler.generate_schema(form(hint))
-            if name in made.defaults:
-                schema = core_schema.with_default_schema(schema, default=made.defaults[name])
-            names[name] = core_schema.typed_dict_field(schema, required=name not in made.defaults)
-        return core_schema.typed_dict_schema(
-            names,
-            cls_name=made.__name__,
+        for item in fields(made)
+    }
+    return _then(
+        lambda values: made(**{name: values[name] for name in values if name != "type"}),
+        core_schema.typed_dict_schema(
+            {"type": core_schema.typed_dict_field(core_schema.literal_schema([kind])), **names},
+            cls_name=kind,
             extra_behavior="forbid",
-            metadata={"pydantic_js_updates": _described(made)},
-        )
+        ),
+        ref=f"{made.__module__}.{made.__qualname__}:{id(made)}",
+        metadata={"pydantic_js_updates": _described(made)},
+    )
+
+
+def _record(made: type[Recordable], handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The fields of an event or of a summary."""
+    names = {}
+    for name, hint in made.recorded_fields.items():
+        schema = handler.generate_schema(form(hint))
+        if name in made.defaults:
+            schema = core_schema.with_default_schema(schema, default=made.defaults[name])
+        names[name] = core_schema.typed_dict_field(schema, required=name not in made.defaults)
+    return core_schema.typed_dict_schema(
+        names,
+        cls_name=made.__name__,
+        extra_behavior="forbid",
+        metadata={"pydantic_js_updates": _described(made)},
+    )
 
 
 def _described(made: type) -> dict[str, str]:

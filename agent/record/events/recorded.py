@@ -7,6 +7,7 @@ and how it is told what was cut. Refuses to know any event by name.
 
 import base64
 import hashlib
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -231,6 +232,17 @@ class RecordedEvent(RecordedModel):
         cls.event = kind_of(cls)
         cls.recorded_fields = {**cls.recorded_fields, "event": Literal.__getitem__(cls.event)}
         cls.defaults = {**cls.defaults, "event": cls.event}
+
+
+def object_in(data: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in a file or a line of ours; raises `RecordError` where it is none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{what} is not JSON: {one_line(str(error), 80)}") from error
+    if not isinstance(value, dict):
+        raise RecordError(f"{what} is not a JSON object")
+    return value
 
 
 def require_format(row: Mapping[str, object], what: str) -> None:

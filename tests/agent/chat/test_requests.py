@@ -399,7 +399,7 @@ def test_the_time_at_the_prompt_is_not_the_agents(fake: FakeRun) -> None:
         told = lines(fake.record)
         worked = resume_state_of(told).worked_s
         late = datetime(2099, 1, 1, tzinfo=UTC)
-        later = RecordLine(seq=len(told), time=late, event=Notice(text="x"))
+        later = RecordLine(time=late, event=Notice(text="x"))
         assert resume_state_of([*told, later]).worked_s == worked
 
     having(fake, model, person)

@@ -10,7 +10,6 @@ from agent import exit_codes
 from agent.errors import ModelBilling
 from agent.models.interface import Reply, StopReason
 from agent.models.script import ScriptModel
-from agent.record.chain import chain_of
 from agent.record.events.conversation import CallStarted, ModelCalled
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import ExportFailed, Notice, RunEnded
@@ -27,6 +26,7 @@ from agent.record.outcome import (
     Refused,
     SandboxFailed,
 )
+from agent.record.reader import read_record
 from agent.verification import Failed, NotRun, Verified
 from checkout import EXAMPLES
 from fakes.box import TmpBox
@@ -375,7 +375,7 @@ def test_the_record_holds_every_step_and_its_chain_is_whole(fake: FakeRun) -> No
         "verification_ended",
         "run_ended",
     ]
-    assert not chain_of(path).fault
+    assert not read_record(path.parent).fault
 
 
 def test_an_accepted_risk_passes_and_stands_in_event_summary_and_finding(fake: FakeRun) -> None:

@@ -8,7 +8,7 @@ import pytest
 from agent.cli.commands.resume import _refuse_what_is_over
 from agent.errors import RecordError, UsageError
 from agent.past_runs.resume import HeldRun, take
-from agent.record.chain import chain_of
+from agent.record.reader import read_record
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -114,4 +114,4 @@ def test_the_record_of_one_run_is_not_taken_for_another(fake: FakeRun) -> None:
     fake.record.directory.rename(other)
     with pytest.raises(RecordError, match="is not that of run"):
         take(fake.home, other.name, environ={}, known_secrets=(), may_ask=False)
-    assert not chain_of(other / "events.jsonl").fault
+    assert not read_record(other).fault

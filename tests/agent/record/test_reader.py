@@ -39,7 +39,6 @@ def rows(run: Path) -> list[dict[str, object]]:
 def test_what_was_written_is_read(run: Path) -> None:
     lines = read_record(run).require()
     assert tuple(line.event for line in lines) == EVENTS
-    assert [line.seq for line in lines] == [0, 1, 2]
 
 
 def test_a_torn_last_line_is_left_out(run: Path) -> None:
@@ -47,7 +46,7 @@ def test_a_torn_last_line_is_left_out(run: Path) -> None:
     file.write_bytes(file.read_bytes()[:-5])
     record = read_record(run)
     assert tuple(line.event for line in record.require()) == EVENTS[:2]
-    assert record.chain.torn_bytes
+    assert record.torn_bytes
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 
 from agent.errors import RecordError
 from agent.models.interface import Usage
-from agent.record.chain import chain_of
 from agent.record.events.conversation import CallEnded, ModelReplied
+from agent.record.events.lifecycle import Notice
 from agent.record.events.recorded import STRING_LIMIT, plain
+from agent.record.reader import read_record
 from agent.record.store import PATCH, RunRecord, new_run_id
 from fakes.model import call
 from sandbox.cache import write_atomically
@@ -28,24 +29,24 @@ def test_run_ids_sort_by_time() -> None:
 
 def test_each_line_carries_the_digest_of_the_one_before(tmp_path: Path) -> None:
     record = RunRecord.create(tmp_path)
-    lines = [record.append({"event": "x", "n": number}) for number in range(3)]
+    lines = [record.append(Notice(text=f"{number}").json_object()) for number in range(3)]
     written = (record.directory / "events.jsonl").read_text().splitlines()
     assert written == lines
     assert json.loads(lines[0])["prev"] == "0" * 64
     assert json.loads(lines[2])["prev"] == hashlib.sha256(lines[1].encode()).hexdigest()
-    assert not chain_of(record.directory / "events.jsonl").fault
+    assert not read_record(record.directory).fault
 
 
 @pytest.mark.parametrize("tamper", ["change", "drop", "swap", "tear"])
 def test_a_tampered_line_breaks_the_chain(tmp_path: Path, tamper: str) -> None:
     record = RunRecord.create(tmp_path)
     for number in range(5):
-        record.append({"event": "x", "n": number})
+        record.append(Notice(text=f"{number}").json_object())
     path = record.directory / "events.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     match tamper:
         case "change":
-            lines[1] = lines[1].replace('"n": 1', '"n": 7')
+            lines[1] = lines[1].replace('"text": "1"', '"text": "7"')
         case "drop":
             del lines[1]
         case "swap":
@@ -53,8 +54,8 @@ def test_a_tampered_line_breaks_the_chain(tmp_path: Path, tamper: str) -> None:
         case "tear":
             lines[4] = lines[4][:-20]
     path.write_text("".join(lines))
-    chain = chain_of(path)
-    assert chain.fault or chain.torn_bytes
+    read = read_record(path.parent)
+    assert read.fault or read.torn_bytes
 
 
 def test_known_keys_and_keys_by_their_shape_are_redacted_everywhere(tmp_path: Path) -> None:

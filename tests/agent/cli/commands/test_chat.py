@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.record.chain import chain_of
+from agent.record.reader import read_record
 from command_line.chatting import DUMB_PROMPT, Chatting
 from command_line.running import DONE, bash, stands
 from command_line.terminal import PROMPT, Terminal
@@ -51,7 +51,7 @@ def test_requests_build_on_each_other_and_leaving_offers_the_patch(
     assert (chat.run / "report.html").exists()
     assert chat.summary["task"] == "chat: write it"
     assert not stands(engine, next(e["container"] for e in chat.events() if "container" in e))
-    assert not chain_of(chat.run / "events.jsonl").fault
+    assert not read_record(chat.run).fault
     assert list(chat.moonpool.directory.iterdir()) == [], "nothing was applied"
 
 

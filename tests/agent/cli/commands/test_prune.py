@@ -16,7 +16,7 @@ from agent.past_runs.rescue import (
     Rescued,
     Rescuer,
 )
-from agent.record.chain import chain_of
+from agent.record.reader import read_record
 from command_line.running import DONE, SLEEP, Going, Start, bash, stands
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import SAMPLE_RUN, ContainerInfo, ImageInfo, VolumeInfo
@@ -96,7 +96,7 @@ def test_the_work_of_a_killed_run_goes_to_its_record(start: Start, engine: Engin
     assert b"+ran" in (going.directory / "patch.diff").read_bytes()
     assert (summary(going)["outcome"], summary(going)["container_left"]) == ("cut short", None)
     assert not stands(engine, going.container)
-    assert not chain_of(going.directory / "events.jsonl").fault
+    assert not read_record(going.directory).fault
     assert going.moonpool("apply", "last", "--check").returncode == 0
 
 

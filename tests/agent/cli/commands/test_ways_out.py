@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.record.chain import chain_of
+from agent.record.reader import read_record
 from command_line.running import DONE, SCRIPT, SLEEP, Shell, Start, bash, patch, stands
 from fakes.engine_proxy import EngineProxy
 from sandbox.engine.docker import Engine
@@ -41,7 +41,7 @@ def test_killed_in_a_command_the_run_goes_on_and_does_nothing_twice(
     assert b"+ran\n" in patch(summary)
     assert patch(summary).count(b"+ran\n") == 1
     assert not stands(engine, going.container)
-    assert not chain_of(going.directory / "events.jsonl").fault
+    assert not read_record(going.directory).fault
     assert json.loads((going.directory / "run.json").read_text())["outcome"] == "finished"
     report = (going.directory / "report.html").read_text()
     assert "sleep 60" in report

@@ -13,8 +13,8 @@ import pytest
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import RecordError, UsageError
 from agent.interrupts import Interrupts, SignalReceived
-from agent.record.chain import reopen
 from agent.record.decisions import decisions
+from agent.record.reader import reopen
 from agent.record.store import EVENTS, PATCH, SUMMARY
 from agent.review.decide.applying import apply_accepted
 from agent.review.decide.outcome import (

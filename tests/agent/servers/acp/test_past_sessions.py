@@ -8,7 +8,7 @@ import pytest
 from acp.client.connection import ClientSideConnection
 from acp.exceptions import RequestError
 
-from agent.record.chain import reopen
+from agent.record.reader import reopen
 from editors.desk import Desk, FakeEditor, ask, choosing
 
 DONE = {"text": "Done."}
