@@ -9,6 +9,7 @@ call is taken for the writer of what was put back.
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import field
 from pathlib import Path
 
 from agent.interrupts import Interrupts
@@ -49,49 +50,40 @@ class RestorePoint:
     mark: Mark
 
 
+@dataclass(kw_only=True, eq=False)
 class ChangeTracker:
     """Follows the changes in the sandbox of one run."""
 
-    def __init__(
-        self,
-        box: SandboxProtocol,
-        store: Path,
-        *,
-        emit: Emit,
-        interrupts: Interrupts,
-        made: int = 0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Args:
-        store: a directory to be made for the content of what changed.
-        made: calls that had ended before.
-        """
-        self._box = box
-        self._store = store
-        self._emit = emit
-        self._interrupts = interrupts
-        self._clock = clock
-        self._first: int | None = None
-        """The first of the calls that no look covers yet."""
-        self._last = 0
-        self._made = made
-        """The newest call that ended, whatever it was."""
-        self._lost_since: int | None = None
-        """From this call on, changes were seen that are in no event."""
-        self._cost_s = 0.0
-        self._looked = clock()
-        self._backgrounds = False
-        self._told: str | None = None
+    box: SandboxProtocol
+    store: Path
+    """A directory to be made for the content of what changed."""
+    emit: Emit
+    interrupts: Interrupts
+    clock: Callable[[], float] = time.monotonic
+    made: int = 0
+    """The newest call that ended, whatever it was."""
+    _first: int | None = None
+    """The first of the calls that no look covers yet."""
+    _last: int = 0
+    _lost_since: int | None = None
+    """From this call on, changes were seen that are in no event."""
+    _cost_s: float = 0.0
+    _looked: float = field(init=False)
+    _backgrounds: bool = False
+    _told: str | None = None
+
+    def __post_init__(self) -> None:
+        self._looked = self.clock()
 
     def after(self, number: int, tool: str, *, background: bool) -> None:
         """Call `number` has ended."""
-        self._made = number
+        self.made = number
         if tool not in registry.WRITING:
             return
         self._first = number if self._first is None else self._first
         self._last = number
         self._backgrounds = self._backgrounds or background
-        since_s = self._clock() - self._looked
+        since_s = self.clock() - self._looked
         if self._cost_s <= CHEAP_S or self._cost_s <= SHARE * since_s:
             self._follow()
 
@@ -108,9 +100,9 @@ class ChangeTracker:
             self._follow()
         why = self._unready()
         if why is not None:
-            return RestorePoint(call=self._made, mark=Mark(store=self._store, unkept=why))
-        with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
-            return RestorePoint(call=self._made, mark=self._box.mark(self._store))
+            return RestorePoint(call=self.made, mark=Mark(store=self.store, unkept=why))
+        with self.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+            return RestorePoint(call=self.made, mark=self.box.mark(self.store))
 
     def go_back(self, point: RestorePoint) -> Restored:
         """Put the workspace back to what it was then, ending all that runs; tell, and go on.
@@ -122,8 +114,8 @@ class ChangeTracker:
         if self._first is not None:
             self._follow()
         try:
-            with self._interrupts.calling(lambda: None, up_to_s=_BACK_S):
-                restored = self._box.restore(point.mark)
+            with self.interrupts.calling(lambda: None, up_to_s=_BACK_S):
+                restored = self.box.restore(point.mark)
         except SandboxError:
             # Whatever stands now, part of it is nobody's: the next looks say that.
             self._lost_since = 1
@@ -133,7 +125,7 @@ class ChangeTracker:
         changed = {path: now for path, now in point.mark.changed.items() if path not in wrong}
         missed = frozenset({*point.mark.missed, *wrong})
         step = self._bounded(Step(changed=changed, missed=missed), since=1)
-        self._emit(
+        self.emit(
             WorkspaceRestored(
                 call=point.call,
                 changed=_files(step.changed),
@@ -152,7 +144,7 @@ class ChangeTracker:
         if step.unfollowed is not None and not step.changed:
             # Nobody knows what stands there: all that is found from now on may be from before.
             self._lost_since = 1
-        self._emit(
+        self.emit(
             ChangesRescanned(
                 changed=_files(step.changed),
                 missed=tuple(sorted(step.missed)),
@@ -169,7 +161,7 @@ class ChangeTracker:
             return
         self._told = step.unfollowed
         # Told where nothing changed too: a fork from there has to know that nothing did.
-        self._emit(
+        self.emit(
             ChangesTracked(
                 first=first,
                 last=self._last,
@@ -190,10 +182,10 @@ class ChangeTracker:
 
     def _unready(self) -> str | None:
         """Why the sandbox is not to be looked at now."""
-        if self._interrupts.at_once:
+        if self.interrupts.at_once:
             return "the run was to end at once"
         try:
-            if shutil.disk_usage(self._store.parent).free < ROOM_BYTES:
+            if shutil.disk_usage(self.store.parent).free < ROOM_BYTES:
                 return "the disk of the run's record is nearly full"
         except OSError as error:
             return f"the run's record can't be reached: {error.strerror}"
@@ -203,14 +195,14 @@ class ChangeTracker:
         why = self._unready()
         if why is not None:
             return Step(unfollowed=why)
-        started = self._clock()
+        started = self.clock()
         # Only the third signal breaks it off: half an answer read is a stream lost.
-        with self._interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
+        with self.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
             try:
-                step = self._box.checkpoint(self._store)
+                step = self.box.checkpoint(self.store)
             except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the run
                 step = Step(unfollowed=f"a defect of Moonpool: {error!r}")
-        self._looked = self._clock()
+        self._looked = self.clock()
         self._cost_s = self._looked - started
         return step
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from agent.conversation.budget import Budget, BudgetReached
@@ -53,38 +54,26 @@ _ESTIMATED = (
 )
 
 
+@dataclass(kw_only=True, eq=False)
 class ModelCaller:
     """Asks the model of one run. Mutable: it counts what comes."""
 
-    def __init__(
-        self,
-        *,
-        model: Model,
-        budget: Budget,
-        system: str,
-        tools: tuple[ToolSpec, ...],
-        server_tools: tuple[str, ...],
-        form: ToolFormChoice,
-        interrupts: Interrupts,
-        journal: Journal,
-        share: "RunShare | None" = None,
-    ) -> None:
-        self._model = model
-        self._share = share
-        self._paid: PaidCall | None = None
-        self._budget = budget
-        self.system = system
-        self.tools = tools
-        self._server_tools = server_tools
-        self._form = form
-        self._interrupts = interrupts
-        self._journal = journal
-        self._asking = 0
-        self._came_bytes = 0
-        self._in_flight_from_s = math.inf
-        """Monotonic time from which a request is under way, as far as this run alone can tell."""
-        self._estimates = False
-        self._streamed: StreamedWords | None = None
+    model: Model
+    budget: Budget
+    system: str
+    tools: tuple[ToolSpec, ...]
+    server_tools: tuple[str, ...]
+    form: ToolFormChoice
+    interrupts: Interrupts
+    journal: Journal
+    share: "RunShare | None" = None
+    _paid: "PaidCall | None" = None
+    _asking: int = 0
+    _came_bytes: int = 0
+    _in_flight_from_s: float = math.inf
+    """Monotonic time from which a request is under way, as far as this run alone can tell."""
+    _estimates: bool = False
+    _streamed: "StreamedWords | None" = None
 
     def turn(self, messages: tuple[Message, ...], *, max_tokens: int) -> Reply:
         """A turn of the conversation, of which `messages` are sent.
@@ -94,33 +83,33 @@ class ModelCaller:
             BudgetReached: there is none within the run's budget or its batch's.
             SignalReceived, TimeUp: the wait was broken off.
         """
-        emit = self._journal.emit
-        with self._paid_for(max(1, self._budget.answer_tokens(max_tokens))) as tokens:
+        emit = self.journal.emit
+        with self._paid_for(max(1, self.budget.answer_tokens(max_tokens))) as tokens:
             request = self._request(messages, tokens)
             emit(
                 ModelCalled(
-                    turn=self._budget.turns + 1,
-                    messages=len(self._journal.state.conversation.history),
+                    turn=self.budget.turns + 1,
+                    messages=len(self.journal.state.conversation.history),
                 )
             )
             started = time.monotonic()
             self._stream_anew()
             reply = self._get(request, self._on_event)
-            self._budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
+            self.budget.add(reply.usage, came_bytes=bytes_of((reply.message,)))
             reply = self._read(reply)
         if self._streamed is not None and not uses_of(reply):
             self._show(self._streamed.rest())
         self._own_up(reply.usage)
         emit(
             ModelReplied(
-                turn=self._budget.turns,
+                turn=self.budget.turns,
                 reply=reply,
                 seconds=time.monotonic() - started,
-                used=self._budget.used,
-                usd=self._budget.usd,
+                used=self.budget.used,
+                usd=self.budget.usd,
             )
         )
-        emit(self._budget.reading())
+        emit(self.budget.reading())
         return reply
 
     def aside(self, messages: tuple[Message, ...], *, max_tokens: int, compact: bool) -> Reply:
@@ -130,16 +119,16 @@ class ModelCaller:
         """
         with self._paid_for(max_tokens) as tokens:
             reply = self._get(self._request(messages, tokens, compact=compact), self._aside)
-            self._budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
+            self.budget.add_void(reply.usage, came_bytes=bytes_of((reply.message,)))
             return self._read(reply)
 
     @contextmanager
     def _paid_for(self, max_tokens: int) -> Generator[int]:
         """Inside, one call is paid for: by what the runs of a batch have together, or by its own
         budget where a run is alone; gives how long its answer may be."""
-        budget = self._budget
+        budget = self.budget
         self._came_bytes, self._in_flight_from_s = 0, math.inf
-        with nullcontext() if self._share is None else self._share.paid(budget, max_tokens) as paid:
+        with nullcontext() if self.share is None else self.share.paid(budget, max_tokens) as paid:
             self._paid = paid
             try:
                 most = max_tokens if paid is None else paid.answer_tokens
@@ -160,25 +149,25 @@ class ModelCaller:
         """Whether the call that was just broken off had reached the service."""
         if self._came_bytes:
             return True
-        known = None if self._share is None else self._share.in_flight
+        known = None if self.share is None else self.share.in_flight
         return time.monotonic() >= self._in_flight_from_s if known is None else known
 
     def _reserve(self, answer_tokens: int) -> None:
         """Note what the next call may cost, before it is made: a killed process tells no bill."""
-        budget = self._budget
+        budget = self.budget
         most = budget.worst(answer_tokens)
         usage = Usage(input_tokens=most.input_tokens, output_tokens=answer_tokens)
         usd = None
         if most.input_usd is not None:
             answer_usd = answer_tokens * (most.usd_per_answer_token or 0.0)
             usd = (budget.usd or 0.0) + most.input_usd + answer_usd
-        self._journal.emit(CallReserved(used=budget.used + usage, usd=usd))
+        self.journal.emit(CallReserved(used=budget.used + usage, usd=usd))
 
     def _discard(self, usage: Usage) -> None:
-        budget = self._budget
+        budget = self.budget
         budget.add_void(usage, came_bytes=self._came_bytes)
         self._came_bytes = 0
-        self._journal.emit(ReplyDiscarded(usage=usage, used=budget.used, usd=budget.usd))
+        self.journal.emit(ReplyDiscarded(usage=usage, used=budget.used, usd=budget.usd))
 
     def _request(
         self, messages: tuple[Message, ...], max_tokens: int, *, compact: bool = False
@@ -188,10 +177,10 @@ class ModelCaller:
             tools=self.tools,
             messages=messages,
             max_tokens=max_tokens,
-            server_tools=self._server_tools,
+            server_tools=self.server_tools,
             compact=compact,
         )
-        label = self._form.label
+        label = self.form.label
         if label is None:
             return request
         from agent.models.text_calls import rendering  # noqa: PLC0415 - most runs have none
@@ -199,12 +188,12 @@ class ModelCaller:
         return rendering.request_in_text(request, label)
 
     def _read(self, reply: Reply) -> Reply:
-        label = self._form.label
+        label = self.form.label
         if label is None:
             return reply
         from agent.models.text_calls import rendering  # noqa: PLC0415 - as above
 
-        return rendering.reply_with_call(reply, label, use_id=f"text_{self._budget.turns}")
+        return rendering.reply_with_call(reply, label, use_id=f"text_{self.budget.turns}")
 
     def _get(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
         self._asking = request.max_tokens
@@ -217,7 +206,7 @@ class ModelCaller:
         def ask(listener: Callable[[StreamEvent], None]) -> Reply:
             self._in_flight_from_s = 0.0
             try:
-                return self._model.reply(request, listener)
+                return self.model.reply(request, listener)
             except Exception:
                 # Answered, if only by a refusal; a signal is no Exception.
                 self._in_flight_from_s = math.inf
@@ -225,7 +214,7 @@ class ModelCaller:
 
         # A signal, or the end of the run's time, breaks off the wait, and only the wait: what is
         # recorded afterwards is whole or not there.
-        reply = self._interrupts.awaited(ask, heard, left_s=lambda: self._budget.left_s)
+        reply = self.interrupts.awaited(ask, heard, left_s=lambda: self.budget.left_s)
         self._came_bytes, self._in_flight_from_s = 0, math.inf
         return reply
 
@@ -234,7 +223,7 @@ class ModelCaller:
             self._on_event(event)
 
     def _on_event(self, event: StreamEvent) -> None:
-        emit, budget = self._journal.emit, self._budget
+        emit, budget = self.journal.emit, self.budget
         match event:
             case TextDelta():
                 self._show(
@@ -250,9 +239,9 @@ class ModelCaller:
                 if self._paid is not None:
                     self._paid.again()
                 emit(ModelRetry(reason=event.reason, wait_s=event.wait_s, attempt=event.attempt))
-                if self._share is None and event.wait_s >= budget.left_s:
+                if self.share is None and event.wait_s >= budget.left_s:
                     raise BudgetReached(budget.out_of_time(wait_s=event.wait_s))
-                if self._journal.state.spent.reserved is None:
+                if self.journal.state.spent.reserved is None:
                     self._reserve(self._asking)
             case Discarded():
                 self._discard(event.usage)
@@ -263,10 +252,10 @@ class ModelCaller:
 
     def _show(self, text: str) -> None:
         if text:
-            self._journal.emit(TextPiece(text=text))
+            self.journal.emit(TextPiece(text=text))
 
     def _stream_anew(self) -> None:
-        label = self._form.label
+        label = self.form.label
         if label is not None:
             from agent.models.text_calls.streaming import StreamedWords  # noqa: PLC0415 - as above
 
@@ -276,4 +265,4 @@ class ModelCaller:
         """Tell the person, once, that what is counted from now on is not the service's count."""
         if usage.uncounted_replies and not self._estimates:
             self._estimates = True
-            self._journal.emit(Notice(text=_ESTIMATED))
+            self.journal.emit(Notice(text=_ESTIMATED))

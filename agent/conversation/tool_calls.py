@@ -8,6 +8,7 @@ Only `SandboxError` and signals leave this module. What came of a call is in the
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
@@ -83,38 +84,28 @@ class ImageStore:
         return self._kept.get(kept.sha256)
 
 
+@dataclass(kw_only=True, eq=False)
 class ToolExecutor:
     """Runs the calls of one run in its sandbox, in order."""
 
-    def __init__(
-        self,
-        *,
-        box: SandboxProtocol,
-        policy: Policy,
-        approve: Approve,
-        interrupts: Interrupts,
-        journal: Journal,
-        tracker: ChangeTracker | None = None,
-        image_store: ImageStore | None = None,
-    ) -> None:
-        """Args:
-        tracker: is told of each call that was made; None: nobody asks later who wrote what.
-        image_store: of the images that the model is shown; None: they are kept nowhere.
-        """
-        self._box = box
-        self._interrupts = interrupts
-        self._policy = policy
-        self._approve = approve
-        self._journal = journal
-        self._emit = journal.emit
-        self.tools: Mapping[str, Tool[Any]] = registry.offered(policy)
-        self._tracker = tracker
-        self._image_store = image_store or ImageStore(None)
+    box: SandboxProtocol
+    policy: Policy
+    approve: Approve
+    interrupts: Interrupts
+    journal: Journal
+    tracker: ChangeTracker | None = None
+    """Is told of each call that was made; None: nobody asks later who wrote what."""
+    image_store: ImageStore = field(default_factory=lambda: ImageStore(None))
+    """Of the images that the model is shown."""
+    tools: Mapping[str, Tool[Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tools = registry.offered(self.policy)
 
     @property
     def _next(self) -> int:
         """Number of the call that is to be made."""
-        return self._journal.state.conversation.calls + 1
+        return self.journal.state.conversation.calls + 1
 
     def make(self, use: ToolUse, *, left_s: float) -> None:
         """Make one call. Raises SandboxError where the run can't go on."""
@@ -129,7 +120,7 @@ class ToolExecutor:
         except MalformedError as error:
             return self.skip(use, "malformed", str(error))
         call = Call(tool=use.name, arguments=use.arguments)
-        decision = decide(self._policy, call)
+        decision = decide(self.policy, call)
         match decision:
             case Deny():
                 text = f"Denied ({decision.rule}): {decision.reason}"
@@ -147,7 +138,7 @@ class ToolExecutor:
 
     def broken_off(self, use: ToolUse, text: str) -> None:
         """Answer the call that a signal came out of: it was begun, or only asked about, or over."""
-        state = self._journal.state.conversation
+        state = self.journal.state.conversation
         if state.running is not None:
             self.doubt(state.running, text)
         elif any(other is use for other in state.unanswered):
@@ -155,7 +146,7 @@ class ToolExecutor:
 
     def doubt(self, begun: CallStarted, text: str) -> None:
         """Answer a call that another process started and did not see the end of."""
-        self._emit(
+        self.journal.emit(
             CallEnded(
                 number=begun.number,
                 tool_use_id=begun.tool_use_id,
@@ -170,18 +161,18 @@ class ToolExecutor:
         )
 
     def _ask(self, call: Call, ask: Ask) -> str | None:
-        answer = self._approve(call, ask)
+        answer = self.approve(call, ask)
         refusal = _refusal(answer, ask)
         said: Literal["approved", "approved before", "declined"]
         said = "approved" if refusal is None else "declined"
         if refusal is None and isinstance(answer, ApprovedBefore):
             said = "approved before"
-        self._emit(ApprovalAnswered(number=self._next, digest=ask.digest, answer=said))
+        self.journal.emit(ApprovalAnswered(number=self._next, digest=ask.digest, answer=said))
         return refusal
 
     def _run(self, use: ToolUse, tool: Tool[Any], decision: Decision, left_s: float) -> None:
         number = self._next
-        self._emit(
+        self.journal.emit(
             CallStarted(
                 number=number,
                 tool_use_id=use.id,
@@ -192,22 +183,22 @@ class ToolExecutor:
         )
         setting = ToolContext(
             left_s=left_s,
-            limits=self._policy.limits,
-            instead=lambda program: CommandRules(self._policy).instead(program),
-            shown_images=self._image_store.sizes,
-            on_output=lambda stream, data: self._emit(OutputPiece(stream=stream, data=data)),
+            limits=self.policy.limits,
+            instead=lambda program: CommandRules(self.policy).instead(program),
+            shown_images=self.image_store.sizes,
+            on_output=lambda stream, data: self.journal.emit(OutputPiece(stream=stream, data=data)),
         )
         started = time.monotonic()
         try:
             longest_s = min(setting.limits.command_timeout_s, left_s)
-            with self._interrupts.calling(self._box.cancel, up_to_s=longest_s):
-                answer = tool.call(use.arguments, self._box, setting)
+            with self.interrupts.calling(self.box.cancel, up_to_s=longest_s):
+                answer = tool.call(use.arguments, self.box, setting)
         except FileError as error:
             # The kernel's words leave out what they are about.
             words = f"{call_in_words(use.name, use.arguments)}: {error}"
             answer = ToolAnswer(text=words, brief=str(error), is_error=True, refused=error.refused)
-        kept = tuple(self._image_store.keep(image) for image in answer.images)
-        self._emit(
+        kept = tuple(self.image_store.keep(image) for image in answer.images)
+        self.journal.emit(
             CallEnded(
                 number=number,
                 tool_use_id=use.id,
@@ -223,15 +214,15 @@ class ToolExecutor:
                 images=kept,
             )
         )
-        if self._tracker is not None:
+        if self.tracker is not None:
             background = use.arguments.get("background") is True
-            self._tracker.after(number, use.name, background=background)
+            self.tracker.after(number, use.name, background=background)
 
     def skip(
         self, use: ToolUse, why: WhyRefused, text: str, decision: Decision | None = None
     ) -> None:
         """Answer a call that is not made, so that the history stays one a provider takes."""
-        self._emit(
+        self.journal.emit(
             CallRefused(
                 number=self._next,
                 tool_use_id=use.id,

@@ -12,7 +12,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -67,27 +67,19 @@ class ExportOptions(TypedDict):
     compared: frozenset[bytes]
 
 
+@dataclass(kw_only=True, eq=False)
 class Delivery:
-    """The way out of one run, once. What came of it is told, and in its attributes."""
+    """The way out of one run, once. What came of it is told, and in the last two fields."""
 
-    def __init__(
-        self,
-        job: Job,
-        *,
-        record: RunRecord,
-        journal: Journal,
-        interrupts: Interrupts,
-        reviewer: "Reviewer | None" = None,
-    ) -> None:
-        self._job = job
-        self._reviewer = reviewer
-        self._record = record
-        self._journal = journal
-        self._interrupts = interrupts
-        self.delivery: DeliveredPatch | None = None
-        """None where no patch could be made."""
-        self.container_left: str | None = None
-        """Id of the container, where it still stands because its patch could not be made."""
+    job: Job
+    record: RunRecord
+    journal: Journal
+    interrupts: Interrupts
+    reviewer: "Reviewer | None" = None
+    delivery: DeliveredPatch | None = None
+    """None where no patch could be made."""
+    container_left: str | None = None
+    """Id of the container, where it still stands because its patch could not be made."""
 
     def __call__(self, box: SandboxProtocol, ended: Conversation, budget: "Budget") -> Outcome:
         """Export, verify and review, then remove the container if its patch is made.
@@ -111,7 +103,7 @@ class Delivery:
         # Until the patch is written the container is all there is of the agent's work.
         self.container_left = box.id
         try:
-            self._interrupts.unless_dropped()
+            self.interrupts.unless_dropped()
             delivery = self._delivered(box)
         except (SandboxError, OSError) as error:
             if isinstance(error, ContainerGone):
@@ -141,7 +133,7 @@ class Delivery:
         except SignalReceived as signal:
             return _dropped(signal)
         except Exception as error:  # noqa: BLE001 - after a defect the same one, most likely
-            self._journal.quietly(ExportFailed(message=f"{failed.message}; {error}"))
+            self.journal.quietly(ExportFailed(message=f"{failed.message}; {error}"))
             if isinstance(failed, Crashed):
                 return failed
             return replace(failed, message=f"the patch can't be made: {failed.message}")
@@ -157,17 +149,17 @@ class Delivery:
         Raises:
             SandboxError, RecordError, OSError: not even that patch can be made.
         """
-        files = self._journal.state.files
-        steps = self._record.directory / STEPS
+        files = self.journal.state.files
+        steps = self.record.directory / STEPS
 
         def of_tracked() -> Patch:
             entries = entries_of(files.checked(), Store(steps))
             return box.export_tracked(entries, steps, left_out=files.left_out(), **self._places())
 
-        with self._interrupts.shielded():
+        with self.interrupts.shielded():
             self.delivery = delivery = self._deliver(of_tracked)
         seen = f"up to call {files.last}" if files.last else "from the start: no call was looked at"
-        calls = self._journal.state.conversation.calls
+        calls = self.journal.state.conversation.calls
         return delivery, (
             f"The patch has what was seen to change {seen}"
             + (f" of {calls}" if files.last else "")
@@ -181,27 +173,27 @@ class Delivery:
         told = False
         while True:
             try:
-                with self._interrupts.shielded():
+                with self.interrupts.shielded():
                     return self._deliver(lambda: box.export(**self._places()))
             except EngineUnavailable:
-                patience = _LITTLE_PATIENCE_S if self._interrupts.at_once else _PATIENCE_S
+                patience = _LITTLE_PATIENCE_S if self.interrupts.at_once else _PATIENCE_S
                 if time.monotonic() - begun > patience:
                     raise
             if not told:
                 told = True
                 words = f"the engine does not answer: waiting {_PATIENCE_S:.0f} s for it"
-                self._journal.quietly(Notice(text=words))
-            with self._interrupts.shielded():
+                self.journal.quietly(Notice(text=words))
+            with self.interrupts.shielded():
                 time.sleep(_RETRY_S)
 
     def _places(self) -> ExportOptions:
-        directory = self._record.directory
+        directory = self.record.directory
         return {"keep_old": directory / BASELINE, "spare": directory, "compared": gate.COMPARED}
 
     def _deliver(self, export: Callable[[], Patch]) -> DeliveredPatch:
         started = time.monotonic()
         patch = export()
-        findings = gate.inspect(patch, self._job.policy, accepted=self._job.accepted_risks)
+        findings = gate.inspect(patch, self.job.policy, accepted=self.job.accepted_risks)
         refused = any(finding.refuses for finding in findings)
         digest = hashlib.sha256(patch.data).hexdigest()
         path = self._written(REFUSED_PATCH if refused else PATCH, patch.data)
@@ -213,7 +205,7 @@ class Delivery:
             sha256=digest,
             findings=findings,
         )
-        self._journal.quietly(
+        self.journal.quietly(
             Exported(
                 path=str(path),
                 refused=refused,
@@ -235,31 +227,31 @@ class Delivery:
     def _written(self, name: str, data: bytes) -> Path:
         """Write a patch to the record, or where that can't be, to a directory of its own."""
         try:
-            return self._record.write_patch(name, data)
+            return self.record.write_patch(name, data)
         except RecordError as error:
-            directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self._job.run_id}-"))
+            directory = Path(tempfile.mkdtemp(prefix=f"moonpool-{self.job.run_id}-"))
             path = directory / name
             path.write_bytes(data)
-            self._journal.quietly(Notice(text=f"{error}; the patch is in {path}"))
+            self.journal.quietly(Notice(text=f"{error}; the patch is in {path}"))
             return path
 
     def _verify(self, box: SandboxProtocol, patch: Patch, ended: Conversation) -> Outcome:
-        command = self._job.verify
+        command = self.job.verify
         if command is None:
             return ended
         if not isinstance(ended, Finished | LimitReached | GaveUp | Refused):
             self._not_verified("the run was cut short")
             return ended
-        self._journal.quietly(Progress(text=f"verifying in a fresh container: {command}"))
+        self.journal.quietly(Progress(text=f"verifying in a fresh container: {command}"))
         try:
-            with self._interrupts.immediate():
+            with self.interrupts.immediate():
                 result = verify(
                     box,
                     patch,
                     command,
-                    timeout_s=self._job.policy.limits.time_s,
-                    ended_by=self._interrupts.ended_by,
-                    files=self._job.verifier,
+                    timeout_s=self.job.policy.limits.time_s,
+                    ended_by=self.interrupts.ended_by,
+                    files=self.job.verifier,
                 )
         except SignalReceived as signal:
             self._not_verified(f"interrupted by {signal.name}")
@@ -267,21 +259,21 @@ class Delivery:
         except Exception as error:  # noqa: BLE001 - as in the export; and the patch is there already
             OWN.error("a defect of Moonpool in the verification", exc_info=error)
             result = NotRun(command=command, reason=f"a defect of Moonpool: {error!r}")
-        self._journal.quietly(VerificationEnded(result=result))
+        self.journal.quietly(VerificationEnded(result=result))
         if isinstance(result, Failed | NotRun) and isinstance(ended, Finished):
             return NotVerified(detail=verification.reason(result))
         return ended
 
     def _not_verified(self, reason: str) -> None:
-        if self._job.verify is not None:
-            result = NotRun(command=self._job.verify, reason=reason)
-            self._journal.quietly(VerificationEnded(result=result))
+        if self.job.verify is not None:
+            result = NotRun(command=self.job.verify, reason=reason)
+            self.journal.quietly(VerificationEnded(result=result))
 
     def _reviewed(
         self, box: SandboxProtocol, outcome: Outcome, ended: Conversation, budget: "Budget"
     ) -> Outcome:
         """How the run ends once its patch has a second opinion, where the policy wants one."""
-        delivery, rules = self.delivery, self._job.policy.review
+        delivery, rules = self.delivery, self.job.policy.review
         # A ceiling of today may require one of a run whose policy named nobody.
         wanted = rules.model is not None or rules.require is not None
         if not wanted or delivery is None or not delivery.patch.changes:
@@ -289,30 +281,30 @@ class Delivery:
         from agent.review.opinion.conclusion import PatchReview  # noqa: PLC0415 - few runs have one
 
         review = PatchReview(
-            task=self._job.task,
-            policy=self._job.policy_inside,
-            accepted_risks=self._job.accepted_risks,
-            reviewer=self._reviewer,
-            interrupts=self._interrupts,
-            journal=self._journal,
+            task=self.job.task,
+            policy=self.job.policy_inside,
+            accepted_risks=self.job.accepted_risks,
+            reviewer=self.reviewer,
+            interrupts=self.interrupts,
+            journal=self.journal,
         )
         self.delivery, outcome = review.concluded(box, delivery, outcome, ended, budget)
         return outcome
 
     def _close(self, box: SandboxProtocol) -> None:
         if self.container_left is not None:
-            self._journal.quietly(
+            self.journal.quietly(
                 Notice(
                     text=f"container {box.id[:12]} still stands, with the agent's work in it: "
-                    f"`moonpool resume {self._job.run_id} --export-only` makes the patch"
+                    f"`moonpool resume {self.job.run_id} --export-only` makes the patch"
                 )
             )
             return
         try:
-            with self._interrupts.shielded():
+            with self.interrupts.shielded():
                 box.close()
         except (Exception, SignalReceived) as error:  # noqa: BLE001 - as above: it ends well
-            self._journal.quietly(
+            self.journal.quietly(
                 Notice(text=f"the container was not removed: {error}; see `moonpool prune`")
             )
 

@@ -53,7 +53,7 @@ class Run:
         self._images = setup.image_store()
         self.journal = setup.journal(self._images)
         self._delivery = Delivery(
-            setup.job,
+            job=setup.job,
             record=setup.record,
             journal=self.journal,
             interrupts=setup.interrupts,

@@ -183,8 +183,8 @@ class RunSetup:
             self.share.lead(self.model)
         budget = self.budget(clock)
         tracker = ChangeTracker(
-            box,
-            self.record.directory / STEPS,
+            box=box,
+            store=self.record.directory / STEPS,
             emit=journal.emit,
             interrupts=self.interrupts,
             made=journal.state.conversation.calls,

@@ -17,34 +17,27 @@ from agent.models.interface import AssistantMessage, Usage, uses_of
 from agent.past_runs.fork_points import ForkPoint
 from agent.record.conversation_state import Recall, nothing_kept
 from agent.record.events.conversation import (
+    ApprovalAnswered,
     CallEnded,
     CallRefused,
-    CallReserved,
-    ModelRetry,
-    ReplyDiscarded,
+    CallStarted,
+    ContextShown,
+    HistorySummarised,
+    ImagesWithdrawn,
+    ModelCalled,
+    ModelReplied,
+    RequestWithdrawn,
+    ResultsCleared,
+    ResultsShortened,
+    TextFormChosen,
     UserMessageAdded,
 )
 from agent.record.events.kinds import Recorded
 from agent.record.events.lifecycle import (
     ChangesTracked,
-    ConversationEnded,
-    Exported,
-    ExportFailed,
-    Forked,
     ForkedFrom,
-    Notice,
-    OpinionGiven,
-    PatchApplied,
-    RequestAwaited,
-    Resumed,
-    ReviewerCalled,
-    ReviewerReplied,
-    ReviewStarted,
-    RunEnded,
     RunStarted,
-    SandboxReady,
     TrackedFile,
-    VerificationEnded,
     WorkspaceLook,
 )
 from agent.record.kept import keep_image
@@ -62,13 +55,13 @@ NEWS = (
     "working directory and exported variables are as at the start, and nothing runs."
 )
 
-_OF_THE_OTHER_RUN = (
-    *(RunStarted, Resumed, Forked, SandboxReady, RequestAwaited, Notice, PatchApplied, ModelRetry),
-    *(ConversationEnded, Exported, ExportFailed, VerificationEnded, RunEnded, CallReserved),
-    *(ReplyDiscarded, ReviewStarted, ReviewerReplied, ReviewerCalled, OpinionGiven),
+_CONVERSATION = (
+    *(ModelCalled, ModelReplied, ResultsShortened, ResultsCleared, HistorySummarised),
+    *(UserMessageAdded, ContextShown, TextFormChosen, ImagesWithdrawn, RequestWithdrawn),
+    *(CallStarted, CallRefused, CallEnded, ApprovalAnswered, WorkspaceLook),
 )
-"""Events that tell of its containers, its ends, its bills, its patch and who judged that; the rest
-is the conversation."""
+"""What of another run is taken over; the other events tell of its containers, its ends, its bills,
+its patch and who judged that."""
 _NOTHING_SPENT = {"used": Usage(), "turn": 0, "usd": 0.0}
 """A fork has the whole budget of its policy."""
 
@@ -160,7 +153,7 @@ def _unanswered(past: ResumeState) -> list[CallRefused]:
 
 def _conversation(events: Iterable[Recorded]) -> Iterator[Recorded]:
     for event in events:
-        if isinstance(event, _OF_THE_OTHER_RUN):
+        if not isinstance(event, _CONVERSATION):
             continue
         fields = event.recorded_fields
         update = {name: value for name, value in _NOTHING_SPENT.items() if name in fields}

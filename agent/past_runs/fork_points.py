@@ -91,14 +91,13 @@ def at(lines: Sequence[RecordLine], call: int, run_id: str) -> ForkPoint:
             files = files.after(line.event)
         point = replace(_point(last, "the end", "", len(lines)), files=files)
     else:
-        match [point for point in known if point.call == call]:
-            case [point]:
-                pass
-            case _:
-                raise UsageError(
-                    f"run {run_id} has no call {call}: its last is {last}; "
-                    f"`moonpool fork {run_id}` lists them"
-                )
+        found = next((point for point in known if point.call == call), None)
+        if found is None:
+            raise UsageError(
+                f"run {run_id} has no call {call}: its last is {last}; "
+                f"`moonpool fork {run_id}` lists them"
+            )
+        point = found
     if point.why:
         working = [other.call for other in known if not other.why]
         nearest = min(working, key=lambda other: (abs(other - point.call), other), default=None)

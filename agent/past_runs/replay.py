@@ -25,6 +25,7 @@ from agent.past_runs.fork import mark_of
 from agent.record.events.conversation import ApprovalAnswered, CallEnded, CallRefused, CallStarted
 from agent.record.events.kinds import Recorded, call_in_words
 from agent.record.events.lifecycle import (
+    Exported,
     Forked,
     Resumed,
     RunStarted,
@@ -58,9 +59,8 @@ class Recording:
 
     started: RunStarted
     calls: tuple[RecordedCall, ...]
-    base_tree: str
-    tree: str
-    changes: tuple[Change, ...]
+    exported: Exported
+    """The patch that has to come out."""
     may_ask: bool
     """Somebody was there to be asked."""
     files: Mapping[bytes, TrackedFile]
@@ -102,10 +102,11 @@ def recording(lines: Sequence[RecordLine], run_id: str) -> Recording:
         UsageError: the run has no tree to compare with.
         RecordError: a call can't be made again as it was; the message says which, and why.
     """
-    exported = fold(line.event for line in lines).exported
-    if exported is None:
+    state = fold(line.event for line in lines)
+    if state.exported is None:
         raise UsageError(f"run {run_id} made no patch: there is nothing to compare a replay with")
-    started: RunStarted | None = None
+    if state.started is None:
+        raise RecordError(f"the record of run {run_id} has no beginning")
     opened: CallStarted | None = None
     calls: list[RecordedCall] = []
     returns: list[tuple[int, int]] = []
@@ -113,8 +114,6 @@ def recording(lines: Sequence[RecordLine], run_id: str) -> Recording:
     taken_up = False
     for event in own:
         match event:
-            case RunStarted():
-                started = event
             case Resumed():
                 taken_up = taken_up or bool(calls)
             case CallStarted():
@@ -137,16 +136,12 @@ def recording(lines: Sequence[RecordLine], run_id: str) -> Recording:
                 returns.append((len(calls), event.call))
             case _:
                 pass
-    if started is None:
-        raise RecordError(f"the record of run {run_id} has no beginning")
     if opened is not None:
         raise RecordError(f"call {opened.number} has no end in the record")
     return Recording(
-        started=started,
+        started=state.started,
         calls=tuple(calls),
-        base_tree=exported.base_tree,
-        tree=exported.tree,
-        changes=exported.changes,
+        exported=state.exported,
         may_ask=any(isinstance(event, ApprovalAnswered) for event in own),
         files=files,
         returns=tuple(returns),
@@ -200,11 +195,11 @@ class Replay:
                 does not allow a call that ran then.
             SandboxError: the sandbox failed.
         """
-        recording = self.recording
-        if self.box.base_tree != recording.base_tree:
+        recording, then = self.recording, self.recording.exported
+        if self.box.base_tree != then.base_tree:
             raise UsageError(
                 f"the workspace is not what the run began with: its tree is {self.box.base_tree}, "
-                f"the run's was {recording.base_tree}. Name a checkout of then with -w DIR"
+                f"the run's was {then.base_tree}. Name a checkout of then with -w DIR"
             )
         journal = Journal(record=None, interrupts=self.interrupts)
         calls = ToolExecutor(
@@ -218,15 +213,15 @@ class Replay:
             self._restore(mark_of(recording.files, self.steps))
         made = []
         with tempfile.TemporaryDirectory(prefix="moonpool-replay-") as scratch:
-            for position, then in enumerate([*recording.calls, None]):
-                self._go_back(position, then, Path(scratch) / "steps")
-                if then is not None:
-                    made.append(self._make(calls, journal, then))
+            for position, call in enumerate([*recording.calls, None]):
+                self._go_back(position, call, Path(scratch) / "steps")
+                if call is not None:
+                    made.append(self._make(calls, journal, call))
                     self.on_call(made[-1])
         patch = self.box.export()
         differing: tuple[bytes, ...] = ()
-        if patch.tree != recording.tree:
-            differing = _differing(recording.changes, patch.changes)
+        if patch.tree != then.tree:
+            differing = _differing(then.changes, patch.changes)
         return Replayed(calls=tuple(made), tree=patch.tree, differing=differing)
 
     def _go_back(self, position: int, then: RecordedCall | None, store: Path) -> None:

@@ -129,7 +129,7 @@ class Rescuer:
             box, _ = reopen_sealed(taken.job, taken.remembered, self.engine)
             try:
                 delivered = Delivery(
-                    taken.job, record=record, journal=journal, interrupts=interrupts
+                    job=taken.job, record=record, journal=journal, interrupts=interrupts
                 ).early(box)
             finally:
                 box.break_off()

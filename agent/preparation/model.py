@@ -151,8 +151,7 @@ def ready(
     """
 
     model = open_model(named, configuration)
-    host = host_of(model.name, environ=environment.environ(), configuration=configuration)
-    facts = _known_facts(model.name, host, prices, configuration)
+    host, facts = _known_facts(model.name, prices, configuration)
     if policy.budget.usd is not None:
         _refuse_dollars(f"policy {policy.name} has budget.usd", model.name, host, facts)
     if batch_usd:
@@ -206,8 +205,7 @@ def reviewer(
         model = opened(rules.model, environ=environment.environ(), configuration=configuration)
     except (UsageError, ModelError) as error:
         raise UsageError(f"the reviewer (review.model, --reviewer): {error}") from error
-    host = host_of(model.name, environ=environment.environ(), configuration=configuration)
-    facts = _known_facts(model.name, host, prices, configuration)
+    host, facts = _known_facts(model.name, prices, configuration)
     if policy.budget.usd is not None or batch_usd:
         what = f"policy {policy.name} has budget.usd, from which its reviewer is paid"
         _refuse_dollars(what, model.name, host, facts)
@@ -230,8 +228,7 @@ def unasked(
     """
     from agent.past_runs.resume import UnaskedModel
 
-    host = host_of(named, environ=environment.environ(), configuration=configuration)
-    facts = _known_facts(named, host, prices, configuration)
+    _, facts = _known_facts(named, prices, configuration)
     return PreparedModel(
         model=UnaskedModel(named),
         facts=facts,
@@ -241,11 +238,12 @@ def unasked(
 
 
 def _known_facts(
-    model: str, host: Host, prices: Path | None, configuration: Configuration
-) -> ModelInfo:
-    """Prices and limits of a model; the operator's own, by flag or configuration, before ours.
+    model: str, prices: Path | None, configuration: Configuration
+) -> tuple[Host, ModelInfo]:
+    """Where a model is served, and its prices and limits.
 
-    Ours are of the providers' own services: a cloud bills by another list, and does less.
+    The operator's own, by flag or configuration, go before ours. Ours are of the providers' own
+    services: a cloud bills by another list, and does less.
     """
 
     named = configuration.prices if prices is None else prices
@@ -254,13 +252,14 @@ def _known_facts(
         from agent.models.price_list import load as load_prices
 
         own = load_prices(named)
+    host = host_of(model, environ=environment.environ(), configuration=configuration)
     found = facts_of(model, own, listed=not host.is_cloud)
     if configuration.tool_form is not None:
         found = replace(found, tool_form=ToolForm(configuration.tool_form))
     asked = configuration.max_output_tokens
-    if asked is None:
-        return found
-    return replace(found, output_tokens=min(asked, found.output_tokens or asked))
+    if asked is not None:
+        found = replace(found, output_tokens=min(asked, found.output_tokens or asked))
+    return host, found
 
 
 def _refuse_dollars(what: str, model: str, host: Host, facts: ModelInfo) -> None:

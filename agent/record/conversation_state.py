@@ -176,7 +176,7 @@ class ConversationState:
         return self.gone and any(isinstance(block, Opaque) for block in blocks)
 
 
-def converse(  # noqa: PLR0911 - a line for each kind of event
+def converse(  # noqa: C901, PLR0911, PLR0912 - a line for each kind of event
     state: ConversationState, event: Recorded, recall: Recall = nothing_kept
 ) -> ConversationState:
     """The state after one more event.
@@ -185,8 +185,20 @@ def converse(  # noqa: PLR0911 - a line for each kind of event
         recall: gives an image that the model was shown, or None.
     """
     match event:
-        case UserMessageAdded() | ContextShown() | RequestAwaited() | RequestWithdrawn():
-            return _told(state, event)
+        case UserMessageAdded():
+            ordered = state if event.what == "note" else _ordered(state, event)
+            return replace(_said(ordered, Text(text=event.text)), asked=True)
+        case ContextShown():
+            return replace(_said(state, Text(text=event.text)), ended=None)
+        case RequestAwaited():
+            # Nothing is left to do of it: without its person a chat can only be exported.
+            return replace(_anew(state), ended=event.outcome)
+        case RequestWithdrawn():
+            history, window = state.before
+            orders = state.orders[:-1]
+            return replace(
+                state, history=history, window=window, turn=None, running=None, orders=orders
+            )
         case ModelCalled():
             return replace(state, turn=None, running=None, ended=None)
         case ModelReplied():
@@ -210,32 +222,6 @@ def converse(  # noqa: PLR0911 - a line for each kind of event
             return replace(state, ended=event.outcome)
         case _:
             return state
-
-
-def _told(
-    state: ConversationState,
-    event: UserMessageAdded | ContextShown | RequestAwaited | RequestWithdrawn,
-) -> ConversationState:
-    match event:
-        case UserMessageAdded():
-            if event.what != "note":
-                state = _ordered(state, event)
-            return replace(_said(state, Text(text=event.text)), asked=True)
-        case ContextShown():
-            return replace(_said(state, Text(text=event.text)), ended=None)
-        case RequestAwaited():
-            # Nothing is left to do of it: without its person a chat can only be exported.
-            return replace(_anew(state), ended=event.outcome)
-        case RequestWithdrawn():
-            history, window = state.before
-            return replace(
-                state,
-                history=history,
-                window=window,
-                turn=None,
-                running=None,
-                orders=state.orders[:-1],
-            )
 
 
 def _ordered(state: ConversationState, event: UserMessageAdded) -> ConversationState:

@@ -213,10 +213,31 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             if not event.kernel_enforced:
                 return _WARNING, f"container {event.container}: the kernel does NOT enforce"
             return _INFO, f"container {event.container} ready after {event.seconds:.1f} s"
-        case ModelCalled() | ModelRetry() | ModelReplied() | UserMessageAdded():
-            return _of_model(event)
-        case ApprovalAnswered() | CallStarted() | CallRefused() | CallEnded():
-            return _of_call(event)
+        case ModelCalled():
+            return _INFO, f"turn {event.turn}: the model is asked, with {event.messages} messages"
+        case ModelRetry():
+            words = f"attempt {event.attempt} failed: {event.reason}"
+            return _WARNING, f"{words}; again in {event.wait_s:.1f} s"
+        case ModelReplied():
+            return _INFO, _reply_words(event)
+        case UserMessageAdded():
+            return _INFO, f"told the model: {event.text}"
+        case ApprovalAnswered():
+            return _INFO, f"call {event.number}: a person was asked: {event.answer}"
+        case CallStarted():
+            words = call_in_words(event.tool, event.arguments)
+            return _INFO, f"call {event.number}: {words} ({decision_rule(event.decision)})"
+        case CallRefused():
+            words = call_in_words(event.tool, event.arguments)
+            return _WARNING, f"call {event.number}: {event.why}: {words}: {event.text}"
+        case CallEnded():
+            words = f"call {event.number}: {event.brief} after {event.seconds:.2f} s"
+            if event.limits:
+                words += f"; held to {', '.join(event.limits)}"
+            if event.refused:
+                words += f"; the kernel refused {', '.join(event.refused)}"
+            bad = event.is_error or event.refused or event.limits
+            return (_WARNING if bad else _INFO), words
         case ChangesTracked() | ChangesRescanned():
             words = f"{len(event.changed)} paths changed"
             if event.missed or event.unfollowed:
@@ -234,66 +255,6 @@ def _told(event: Event) -> tuple[int, str] | None:  # noqa: C901, PLR0911, PLR09
             return _ERROR, f"no patch: {event.message}"
         case VerificationEnded():
             return _INFO, f"verification: {in_words(event.result)}"
-        case ReviewStarted() | ReviewerReplied() | ReviewerCalled() | OpinionGiven():
-            return _of_review(event)
-        case RunEnded():
-            words = f"ended: {outcomes.name(event.outcome)}; exit code {event.exit_code}, "
-            words += f"{event.turns} turns, {event.seconds:.1f} s"
-            if event.container_left is not None:
-                words += f"; container {event.container_left} still stands"
-            return _level(event.outcome), words
-        case _:
-            return _INFO, json.dumps(event.json_object())
-
-
-def _of_model(event: ModelCalled | ModelRetry | ModelReplied | UserMessageAdded) -> tuple[int, str]:
-    match event:
-        case ModelCalled():
-            return _INFO, f"turn {event.turn}: the model is asked, with {event.messages} messages"
-        case ModelRetry():
-            words = f"attempt {event.attempt} failed: {event.reason}"
-            return _WARNING, f"{words}; again in {event.wait_s:.1f} s"
-        case ModelReplied():
-            reply = event.reply
-            used = reply.usage
-            cached = used.cache_read_tokens
-            words = f"turn {event.turn}: {reply.stop} after {event.seconds:.1f} s"
-            words += f", {used.input_tokens + used.cache_write_tokens} tokens in, {cached} cached"
-            words += f", {used.output_tokens} out"
-            if reply.attempts > 1:
-                words += f", attempt {reply.attempts}"
-            if reply.request_id:
-                words += f", request {reply.request_id}"
-            return _INFO, f"{words} {reply.detail}".rstrip()
-        case UserMessageAdded():
-            return _INFO, f"told the model: {event.text}"
-
-
-def _of_call(event: ApprovalAnswered | CallStarted | CallRefused | CallEnded) -> tuple[int, str]:
-    head = f"call {event.number}"
-    match event:
-        case ApprovalAnswered():
-            return _INFO, f"{head}: a person was asked: {event.answer}"
-        case CallStarted():
-            words = call_in_words(event.tool, event.arguments)
-            return _INFO, f"{head}: {words} ({decision_rule(event.decision)})"
-        case CallRefused():
-            words = call_in_words(event.tool, event.arguments)
-            return _WARNING, f"{head}: {event.why}: {words}: {event.text}"
-        case CallEnded():
-            words = f"{head}: {event.brief} after {event.seconds:.2f} s"
-            if event.limits:
-                words += f"; held to {', '.join(event.limits)}"
-            if event.refused:
-                words += f"; the kernel refused {', '.join(event.refused)}"
-            bad = event.is_error or event.refused or event.limits
-            return (_WARNING if bad else _INFO), words
-
-
-def _of_review(
-    event: ReviewStarted | ReviewerReplied | ReviewerCalled | OpinionGiven,
-) -> tuple[int, str]:
-    match event:
         case ReviewStarted():
             words = f"second opinion: {event.model} is asked, with {event.shown_bytes} bytes"
             return _INFO, words + (f"; not shown: {event.unshown}" if event.unshown else "")
@@ -304,6 +265,26 @@ def _of_review(
             return (_WARNING if event.is_error else _INFO), f"reviewer, {event.number}: {words}"
         case OpinionGiven():
             return (_INFO if event.finding is None else _WARNING), opinion_words(event.opinion)
+        case RunEnded():
+            words = f"ended: {outcomes.name(event.outcome)}; exit code {event.exit_code}, "
+            words += f"{event.turns} turns, {event.seconds:.1f} s"
+            if event.container_left is not None:
+                words += f"; container {event.container_left} still stands"
+            return _level(event.outcome), words
+        case _:
+            return _INFO, json.dumps(event.json_object())
+
+
+def _reply_words(event: ModelReplied) -> str:
+    reply, used = event.reply, event.reply.usage
+    words = f"turn {event.turn}: {reply.stop} after {event.seconds:.1f} s"
+    words += f", {used.input_tokens + used.cache_write_tokens} tokens in"
+    words += f", {used.cache_read_tokens} cached, {used.output_tokens} out"
+    if reply.attempts > 1:
+        words += f", attempt {reply.attempts}"
+    if reply.request_id:
+        words += f", request {reply.request_id}"
+    return f"{words} {reply.detail}".rstrip()
 
 
 def _ended(outcome: Outcome) -> str:

@@ -90,7 +90,9 @@ def timeline(log: Iterable[Event]) -> Iterator[Row]:
         yield from rows_of(event, started)
 
 
-def rows_of(event: Event, started: dict[int, CallStarted]) -> Iterator[Row]:
+def rows_of(  # noqa: C901, PLR0912 - a line a kind
+    event: Event, started: dict[int, CallStarted]
+) -> Iterator[Row]:
     """The rows of one event.
 
     Args:
@@ -111,21 +113,6 @@ def rows_of(event: Event, started: dict[int, CallStarted]) -> Iterator[Row]:
                 brief=event.why,
                 detail=event.text,
             )
-        case _:
-            yield from _rows_between(event)
-
-
-def _reply_rows(event: ModelReplied) -> Iterator[Row]:
-    for block in event.reply.message.blocks:
-        if isinstance(block, Text) and block.text.strip():
-            yield Row(kind=RowKind.SAID, title=visible(block.text.strip()))
-        elif isinstance(block, Opaque) and block.server_side:
-            title = f"run by the model's service: {one_line(block.server_side, 300)}"
-            yield Row(kind=RowKind.NOTE, title=title)
-
-
-def _rows_between(event: Event) -> Iterator[Row]:  # noqa: C901, PLR0912 - a line a kind
-    match event:
         case Resumed():
             yield _note(taken_up_in_words(event))
         case ApprovalAnswered():
@@ -164,6 +151,15 @@ def _rows_between(event: Event) -> Iterator[Row]:  # noqa: C901, PLR0912 - a lin
             yield _note(opinion_words(event.opinion))
         case _:
             pass
+
+
+def _reply_rows(event: ModelReplied) -> Iterator[Row]:
+    for block in event.reply.message.blocks:
+        if isinstance(block, Text) and block.text.strip():
+            yield Row(kind=RowKind.SAID, title=visible(block.text.strip()))
+        elif isinstance(block, Opaque) and block.server_side:
+            title = f"run by the model's service: {one_line(block.server_side, 300)}"
+            yield Row(kind=RowKind.NOTE, title=title)
 
 
 def _note(title: str) -> Row:

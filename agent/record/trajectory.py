@@ -86,7 +86,7 @@ def trajectory(
         "trajectory_id": summary.run_id,
         "agent": {key: value for key, value in agent.items() if value},
         "steps": steps.made,
-        "final_metrics": {key: value for key, value in totals.items() if value is not None},
+        "final_metrics": _known(totals),
         "extra": {name: getattr(summary, name) for name in of_patch},
     }
 
@@ -189,7 +189,7 @@ class _Steps:
         self._calls = {use.id: step for use in uses}
         extra: dict[str, object] = {"stop": str(reply.stop), "seconds": round(event.seconds, 3)}
         by_service = [self._text(block.server_side) for block in opaque if block.server_side]
-        step["extra"] = extra | ({"run_by_the_service": by_service} if by_service else {})
+        step["extra"] = _known({**extra, "run_by_the_service": by_service or None})
         return step
 
     def _spending(self, event: _Spending, time: str) -> Step:
@@ -236,7 +236,7 @@ class _Steps:
         else:
             step = self._step("system", f"a call to {event.tool} ended", time)
         result["content"] = self._content(event)
-        result["extra"] = dict(_facts(event))
+        result["extra"] = _facts(event)
         observation = step.setdefault("observation", {"results": []})
         observation["results"].append(result)  # type: ignore[index]  # made in the line before
 
@@ -261,17 +261,17 @@ class _Steps:
         return _mapped(plain(value), self._hide)
 
 
-def _facts(event: CallEnded | CallRefused) -> Iterator[tuple[str, object]]:
+def _facts(event: CallEnded | CallRefused) -> dict[str, object]:
     """What there is to say of a call's end beside what the model was told."""
     if isinstance(event, CallRefused):
-        yield "refused", event.why
-        return
-    yield "is_error", event.is_error
-    yield "seconds", round(event.seconds, 3)
-    if event.exit_code is not None:
-        yield "exit_code", event.exit_code
-    if event.ending is not None:
-        yield "ending", str(event.ending)
+        return {"refused": event.why}
+    ending = None if event.ending is None else str(event.ending)
+    facts = {"is_error": event.is_error, "seconds": round(event.seconds, 3)}
+    return _known({**facts, "exit_code": event.exit_code, "ending": ending})
+
+
+def _known(items: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in items.items() if value is not None}
 
 
 def _thoughts(raw: Mapping[str, object]) -> Iterator[str]:

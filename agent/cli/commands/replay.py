@@ -17,6 +17,7 @@ from agent.past_runs.replay import Recording, Remade, Replay, Replayed, recordin
 from agent.past_runs.resume import recorded_instructions, recorded_policy
 from agent.preparation import workspace
 from agent.preparation.policy import bounded
+from agent.record.events.lifecycle import Exported
 from agent.record.events.recorded import plain
 from agent.record.reader import read_record
 from agent.record.runs import RecordedRun
@@ -70,10 +71,10 @@ def _replayed(
             on_call=lambda call: progress(_call_line(call)),
         ).go()
     if as_json:
-        print(json.dumps(_replay_document(run, recorded, result)))
+        print(json.dumps(_replay_document(run, recorded.exported, result)))
     else:
-        _print_replay(run, recorded, result)
-    return exit_codes.DONE if result.tree == recorded.tree else exit_codes.NOT_FINISHED
+        _print_replay(run, recorded.exported, result)
+    return exit_codes.DONE if result.tree == recorded.exported.tree else exit_codes.NOT_FINISHED
 
 
 def _call_line(call: Remade) -> str:
@@ -86,24 +87,22 @@ def _call_line(call: Remade) -> str:
     return f"  call {call.number}  {one_line(call.words, 100)}  {how}"
 
 
-def _print_replay(run: RecordedRun, recorded: Recording, result: Replayed) -> None:
-    if result.tree == recorded.tree:
+def _print_replay(run: RecordedRun, then: Exported, result: Replayed) -> None:
+    if result.tree == then.tree:
         calls = f"{len(result.calls)} calls of run {one_line(run.id)}"
         print(f"the same patch: {calls} give tree {result.tree}")
         return
-    print(
-        f"another patch: tree {result.tree}, and that of run {one_line(run.id)} was {recorded.tree}"
-    )
+    print(f"another patch: tree {result.tree}, and that of run {one_line(run.id)} was {then.tree}")
     for path in result.differing:
         print(f"  differs  {path_text(path)}")
 
 
-def _replay_document(run: RecordedRun, recorded: Recording, result: Replayed) -> dict[str, object]:
+def _replay_document(run: RecordedRun, then: Exported, result: Replayed) -> dict[str, object]:
     return {
         "run_id": run.id,
-        "same": result.tree == recorded.tree,
-        "base_tree": recorded.base_tree,
-        "recorded_tree": recorded.tree,
+        "same": result.tree == then.tree,
+        "base_tree": then.base_tree,
+        "recorded_tree": then.tree,
         "tree": result.tree,
         "differing": plain(result.differing),
         "calls": [

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, V
 from pydantic_core import CoreSchema, core_schema
 
 from agent.errors import RecordError
-from agent.record.events.recorded import CutText, Recordable, kind_of
+from agent.record.events.recorded import CutText, RecordedModel, kind_of
 from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 
@@ -47,7 +47,7 @@ class Base64Bytes(BaseModel):
     base64: str
 
 
-def read(made: type[Recordable], row: Mapping[str, object], what: str) -> dict[str, Any]:
+def read(made: type[RecordedModel], row: Mapping[str, object], what: str) -> dict[str, Any]:
     """The fields of a value of that class, from a JSON object.
 
     Args:
@@ -200,7 +200,7 @@ def _fields(made: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     )
 
 
-def _record(made: type[Recordable], handler: GetCoreSchemaHandler) -> CoreSchema:
+def _record(made: type[RecordedModel], handler: GetCoreSchemaHandler) -> CoreSchema:
     """The fields of an event or of a summary."""
     names = {}
     for name, hint in made.recorded_fields.items():

@@ -50,15 +50,6 @@ class CutText(str):
         return made
 
 
-class Recordable:
-    """A value that is a line of a record, or all of a summary."""
-
-    recorded_fields: ClassVar[Mapping[str, Any]] = {}
-    """The type of each field."""
-    defaults: ClassVar[Mapping[str, object]] = {}
-    """Of the fields that may be left out."""
-
-
 def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line for each kind of value
     """A value of ours as JSON: bytes as text where they are UTF-8, else as ``{"base64": …}``."""
     if depth > _DEEPEST:
@@ -81,18 +72,13 @@ def plain(value: object, depth: int = 0) -> object:  # noqa: PLR0911 - a line fo
             return {_utf8(str(key)): plain(item, depth + 1) for key, item in value.items()}
         case tuple() | list() | set() | frozenset():
             return [plain(item, depth + 1) for item in value]
-        case Recordable():
-            return plain_object(value)
+        case RecordedModel():
+            return value.json_object()
         case _ if is_dataclass(value):
             items = {field.name: getattr(value, field.name) for field in fields(value)}
             return {"type": kind_of(type(value)), **_object(items, depth + 1)}
         case _:
             return repr(value)
-
-
-def plain_object(value: Recordable) -> dict[str, object]:
-    """An event or a summary as a JSON object."""
-    return _object({name: getattr(value, name) for name in value.recorded_fields}, 0)
 
 
 def kind_of(made: type) -> str:
@@ -135,7 +121,7 @@ def texts_in(value: object) -> Iterator[str]:
                 waiting.extend((*item, *item.values()))
             case tuple() | list():
                 waiting.extend(item)
-            case Recordable():
+            case RecordedModel():
                 waiting.extend(getattr(item, name) for name in item.recorded_fields)
             case _ if is_dataclass(item):
                 waiting.extend(getattr(item, field.name) for field in fields(item))
@@ -168,8 +154,13 @@ FORMAT = 1
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-class RecordedModel(Recordable):
-    """Its fields are of the types that `forms` knows."""
+class RecordedModel:
+    """A value that is a line of a record, or all of a summary; `forms` knows its types."""
+
+    recorded_fields: ClassVar[Mapping[str, Any]] = {}
+    """The type of each field."""
+    defaults: ClassVar[Mapping[str, object]] = {}
+    """Of the fields that may be left out."""
 
     def __init_subclass__(cls) -> None:
         hints = {
@@ -211,7 +202,7 @@ class RecordedModel(Recordable):
 
     def json_object(self) -> dict[str, object]:
         """The JSON form."""
-        return plain_object(self)
+        return _object({name: getattr(self, name) for name in self.recorded_fields}, 0)
 
     @classmethod
     def read(cls, row: Mapping[str, object], what: str) -> Self:

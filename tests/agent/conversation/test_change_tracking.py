@@ -35,8 +35,8 @@ class Bench:
         self.box = _SlowBox(self)
         self.interrupts = Interrupts()
         self.tracker = ChangeTracker(
-            self.box,
-            self.room / "steps",
+            box=self.box,
+            store=self.room / "steps",
             emit=self.log.append,
             interrupts=self.interrupts,
             clock=lambda: self.now_s,
