@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
+from policies.errors import PolicyError
 from policies.file import scalars
 from policies.file.document import Data, Document, KeyPath, spelled
 from policies.policy import History
