@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import field, replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import httpx2
 
@@ -41,6 +41,9 @@ class RequestTiming:
     limits: RetryLimits = field(default_factory=RetryLimits)
     sleep: Callable[[float], None] = wait
     """Waits between two attempts."""
+
+
+USUAL_TIMING: Final = RequestTiming()
 
 
 class EventStream(AbstractContextManager[Any], Protocol):

@@ -28,7 +28,7 @@ from agent.models.anthropic.stream import AnthropicReplyStream
 from agent.models.http_errors import ServiceWords
 from agent.models.interface import Reply, Request, StreamEvent
 from agent.models.listing import OfferedModel
-from agent.models.service import RequestTiming, Service, ServiceModel
+from agent.models.service import USUAL_TIMING, RequestTiming, Service, ServiceModel
 from agent.models.transport import credential, guarded, timeouts, url
 
 PUBLIC_URL: Final = "https://api.anthropic.com"
@@ -73,7 +73,7 @@ class AnthropicModel(ServiceModel):
         auth_token: str | None = None,
         base_url: str | None = None,
         credential_name: str = "",
-        timing: RequestTiming | None = None,
+        timing: RequestTiming = USUAL_TIMING,
     ) -> "AnthropicModel":
         """Connect to nothing yet. With both credentials the key is used, as the SDK would.
 
@@ -88,7 +88,6 @@ class AnthropicModel(ServiceModel):
                 "no API key: set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN), "
                 "or use a recorded model with -m script:FILE"
             )
-        timing = timing or RequestTiming()
         client = anthropic.Anthropic(
             api_key=key,
             auth_token=token,
@@ -112,7 +111,7 @@ class AnthropicModel(ServiceModel):
         region: str,
         api_key: str | None = None,
         base_url: str | None = None,
-        timing: RequestTiming | None = None,
+        timing: RequestTiming = USUAL_TIMING,
     ) -> "AnthropicModel":
         """Claude on Amazon Bedrock; ``model`` is its id or inference profile there.
 
@@ -123,7 +122,6 @@ class AnthropicModel(ServiceModel):
             UsageError: the AWS SDK is not installed, or the base URL is none.
         """
         need(AWS)
-        timing = timing or RequestTiming()
         client = anthropic.AnthropicBedrock(
             aws_region=region,
             api_key=credential("AWS_BEARER_TOKEN_BEDROCK", api_key),
@@ -143,7 +141,7 @@ class AnthropicModel(ServiceModel):
         project: str,
         region: str,
         base_url: str | None = None,
-        timing: RequestTiming | None = None,
+        timing: RequestTiming = USUAL_TIMING,
     ) -> "AnthropicModel":
         """Claude on Google's Vertex AI, with the application default credentials.
 
@@ -151,7 +149,6 @@ class AnthropicModel(ServiceModel):
             UsageError: Google's library is not installed, or the base URL is none.
         """
         need(GOOGLE)
-        timing = timing or RequestTiming()
         client = anthropic.AnthropicVertex(
             region=region,
             project_id=project,

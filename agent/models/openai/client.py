@@ -35,7 +35,7 @@ from agent.models.openai.dialect import Complaint, Dialect
 from agent.models.openai.errors import ERRORS, complaint
 from agent.models.openai.listing import listed
 from agent.models.openai.wire_api import WireApi
-from agent.models.service import RequestTiming, Service, ServiceModel
+from agent.models.service import USUAL_TIMING, RequestTiming, Service, ServiceModel
 from agent.models.transport import credential, guarded, on_this_machine, timeouts, url
 
 PUBLIC_URL: Final = "https://api.openai.com/v1"
@@ -89,7 +89,7 @@ class OpenAIModel(ServiceModel):
         api_key: str | Key | None = None,
         base_url: str | None = None,
         credential_name: str = "",
-        timing: RequestTiming | None = None,
+        timing: RequestTiming = USUAL_TIMING,
     ) -> "OpenAIModel":
         """Connect to nothing yet. A service on this machine needs no key.
 
@@ -107,7 +107,6 @@ class OpenAIModel(ServiceModel):
             )
         # Who the operator is at OpenAI is not for others.
         unsent = [] if public else ["OpenAI-Organization", "OpenAI-Project"]
-        timing = timing or RequestTiming()
         client = openai.OpenAI(
             api_key=key or "",
             # Empty, so that the SDK does not take one from the environment in a key's place.

@@ -23,7 +23,7 @@ from agent.models.interface import (
 )
 from agent.models.openai.reasoning import ReasoningDetails
 from agent.models.openai.request import DETAILS, PROVIDER, REASONING
-from agent.models.openai.tool_calls import GrowingText, StreamedCalls
+from agent.models.openai.tool_calls import CallIds, GrowingText, StreamedCalls
 from agent.models.openai.usage import usage_of_chat
 from agent.models.reply_stream import (
     ReplyStream,
@@ -56,7 +56,7 @@ class OpenAIReplyStream(ReplyStream):
     """Of chat completions."""
 
     def __init__(self, *, token: str) -> None:
-        """``token``: six letters or digits that no other reply has, for calls without an id."""
+        """``token``: see `CallIds`."""
         super().__init__()
         self._token = token
         self._text = GrowingText()
@@ -132,7 +132,7 @@ class OpenAIReplyStream(ReplyStream):
         for words in (self._text.whole, self._refusal.whole):
             if words.strip():
                 yield Text(text=words)
-        yield from self._calls.values(token=self._token, stop=stop)
+        yield from self._calls.values(CallIds(self._token), stop)
 
 
 def _string(value: object) -> str:

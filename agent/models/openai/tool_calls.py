@@ -39,6 +39,23 @@ class GrowingText:
         return encodable("".join(self._pieces))
 
 
+class CallIds:
+    """The ids of one reply's calls, each of which has its own."""
+
+    def __init__(self, token: str) -> None:
+        """``token``: six letters or digits that no other reply has, for calls without an id."""
+        self._token = token
+        self._taken: set[str] = set()
+
+    def of(self, given: str, number: int) -> str:
+        """The id that a call was given, where it was given one that no other has."""
+        # Nine letters and digits, which is what Mistral's models insist on.
+        spare = f"{self._token}{number:03}"
+        found = spare if not given or given in self._taken else encodable(given)
+        self._taken.add(found)
+        return found
+
+
 class StreamedCalls:
     """In the order in which they began."""
 
@@ -85,27 +102,15 @@ class StreamedCalls:
             self._by_id.setdefault(identifier, known)
         known.add(identifier, name, raw, function)
 
-    def values(self, *, token: str, stop: StopReason) -> Iterator[ToolUse]:
-        """The whole calls.
-
-        Args:
-            token: six letters or digits that no other reply has, for calls without an id.
-            stop: why the reply ended.
+    def values(self, ids: CallIds, stop: StopReason) -> Iterator[ToolUse]:
+        """The whole calls; ``stop``: why the reply ended.
 
         Raises:
             TransientError: one of them has no name.
         """
-        taken: set[str] = set()
         for number, call in enumerate(self._calls):
             last = number == len(self._calls) - 1
-            made = call.value(
-                # Nine letters and digits, which is what Mistral's models insist on.
-                spare=f"{token}{number:03}",
-                taken=taken,
-                problem=call_problem(stop, last=last),
-            )
-            taken.add(made.id)
-            yield made
+            yield call.value(ids.of(call.id, number), problem=call_problem(stop, last=last))
 
 
 class _StreamedCall:
@@ -150,14 +155,14 @@ class _StreamedCall:
             # Gemini's signature of its thoughts, without which it refuses the call's result.
             self._extra = raw["extra_content"]
 
-    def value(self, *, spare: str, taken: set[str], problem: str | None) -> ToolUse:
+    def value(self, identifier: str, *, problem: str | None) -> ToolUse:
         if not self._name:
             raise broken("a tool call has no name")
         given = {} if self._given is None else clean(self._given)
         check_returnable({"given": given, "extra": self._extra})
         arguments, found = read(self._written.whole, given=given)
         return ToolUse(
-            id=spare if not self.id or self.id in taken else encodable(self.id),
+            id=identifier,
             name=encodable(self._name),
             arguments=arguments,
             problem=problem or found,

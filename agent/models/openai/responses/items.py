@@ -11,7 +11,7 @@ from typing import Any, Final
 from agent.models.interface import Opaque, StopReason, Text, ToolUse
 from agent.models.openai.responses.request import PHASE, PROVIDER, is_taken_back
 from agent.models.openai.responses.server_tools import in_words
-from agent.models.openai.tool_calls import GrowingText, named
+from agent.models.openai.tool_calls import CallIds, GrowingText, named
 from agent.models.reply_stream import broken, call_problem, check_returnable
 from agent.models.tool_arguments import INVALID_JSON, read
 from agent.models.utf8 import clean, encodable
@@ -83,14 +83,13 @@ class StreamedItem:
         return "".join(words for kind, words in self._parts() if kind == "refusal")
 
     def blocks(
-        self, stop: StopReason, *, last: bool, spare: str, taken: set[str]
+        self, stop: StopReason, ids: CallIds, number: int, *, last: bool
     ) -> Iterator[Text | ToolUse | Opaque]:
         """The item as the loop knows it: nothing where the API would not take it back.
 
         Args:
+            number: its place in the reply.
             last: no other item follows, so that a cut went through this one.
-            spare: an id for a call that has none of its own.
-            taken: the ids of calls before it.
 
         Raises:
             TransientError: it is no item, or contradicts itself.
@@ -102,7 +101,8 @@ class StreamedItem:
             yield from self._texts()
         elif self.is_call:
             cut = call_problem(StopReason.MAX_TOKENS if torn else stop, last=last or torn)
-            yield self._call(spare=spare, taken=taken, cut=cut)
+            given = named(self._raw.get("call_id")) or self.id
+            yield self._call(ids.of(given, number), cut=cut)
         elif self.closed:
             yield from self._opaque()
 
@@ -127,11 +127,8 @@ class StreamedItem:
         for (_, kind), words in sorted(self._words.items(), key=lambda each: each[0][0]):
             yield kind, words.whole
 
-    def _call(self, *, spare: str, taken: set[str], cut: str | None) -> ToolUse:
+    def _call(self, identifier: str, *, cut: str | None) -> ToolUse:
         name = named(self._raw.get("name")) or self.kind.removesuffix("_call")
-        identifier = named(self._raw.get("call_id")) or self.id
-        if not identifier or identifier in taken:
-            identifier = spare
         if self.kind == "function_call":
             if not named(self._raw.get("name")) and self.closed:
                 raise broken("a tool call has no name")
@@ -141,7 +138,7 @@ class StreamedItem:
             arguments = {INVALID_JSON: clean(given)}
             problem = f"calls of type {self.kind:.40} are not offered here: call a function"
         return ToolUse(
-            id=encodable(identifier),
+            id=identifier,
             name=encodable(name),
             arguments=arguments,
             problem=cut or problem,

@@ -23,6 +23,7 @@ from agent.models.interface import (
     ToolUse,
 )
 from agent.models.openai.responses.items import StreamedItem
+from agent.models.openai.tool_calls import CallIds
 from agent.models.openai.usage import mapping, usage_of_response
 from agent.models.reply_stream import ReplyStream, broken, refusal_detail, shown, stop_of
 
@@ -60,7 +61,7 @@ class ResponsesReplyStream(ReplyStream):
 
     def __init__(self, *, token: str, most_tokens: int | None = None) -> None:
         """Args:
-        token: six letters or digits that no other reply has, for calls without an id.
+        token: see `CallIds`.
         most_tokens: what the request allowed the reply.
         """
         super().__init__()
@@ -227,14 +228,9 @@ class ResponsesReplyStream(ReplyStream):
 
     def _blocks(self, stop: StopReason) -> Iterator[Text | ToolUse | Opaque]:
         items = self._in_order()
-        taken: set[str] = set()
+        ids = CallIds(self._token)
         for number, item in enumerate(items):
-            last = number == len(items) - 1
-            spare = f"{self._token}{number:03}"
-            for block in item.blocks(stop, last=last, spare=spare, taken=taken):
-                if isinstance(block, ToolUse):
-                    taken.add(block.id)
-                yield block
+            yield from item.blocks(stop, ids, number, last=number == len(items) - 1)
 
 
 def _id_in(event: Mapping[str, Any]) -> str:
