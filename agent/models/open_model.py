@@ -12,9 +12,9 @@ else: where the environment names another base URL, the environment's own key co
 To add a provider, as ``openai:NAME`` was added (another API of the same SDK is one
 `agent.models.openai.wire_api.WireApi`, as ``responses:NAME``):
 
-1. Its ``client`` is the only module that imports the SDK. It has a class with ``name`` and
-   ``reply()``, gets every credential through its constructor, sends through
-   `agent.models.service.Service`, and turns the SDK's own retries off.
+1. Its ``client`` is the only module that imports the SDK. Its class is an
+   `agent.models.service.ServiceModel` that gets every credential through its constructor, and turns
+   the SDK's own retries off.
 2. Its ``errors`` is an `agent.models.service_errors.ErrorMap`; a test proves it complete over the
    SDK's classes.
 3. Its ``request`` and ``stream`` are pure. A history is append-only: what was sent once is sent the

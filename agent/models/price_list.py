@@ -140,10 +140,5 @@ def _entry(model: _Model, file: str) -> PriceEntry:
 
 
 def _rates(given: _Rates) -> Rates:
-    write, read = given.cache_write, given.cache_read
-    return Rates(
-        input=given.input,
-        output=given.output,
-        cache_write=given.input if write is None else write,
-        cache_read=given.input if read is None else read,
-    )
+    cached = {"cache_write": given.input, "cache_read": given.input}
+    return Rates(**cached | given.model_dump(exclude_none=True))

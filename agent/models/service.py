@@ -54,11 +54,12 @@ class EventStream(AbstractContextManager[Any], Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class Service:
-    """One model's connections to its service. Not for use by several threads at once."""
+class ServiceModel(ABC):
+    """One model of one service, whichever SDK asks it. Not for use by several threads at once."""
 
     def __init__(
         self,
+        name: str,
         words: ServiceWords,
         errors: ErrorMap,
         *,
@@ -67,49 +68,73 @@ class Service:
         beneath: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         """Args:
+        name: as the operator wrote it.
         close: ends the connections; called when the object or the process ends, at the latest.
         beneath: turns the errors of a library beneath the SDK into ours.
         """
-        self.words = words
+        self.name = name
+        self._words = words
         self._errors = errors
         self._beneath = beneath
         self._retrier = Retrier(timing.limits, sleep=timing.sleep)
         self.close = weakref.finalize(self, close)
 
-    def through(self, gate: "RequestGate") -> None:
-        """Make every request by way of a gate, which then does the waiting too."""
+    @abstractmethod
+    def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
+        """One whole reply; a broken attempt is void and made again.
+
+        Raises:
+            ModelError: one of its children, by what went wrong; see `agent.errors`.
+        """
+
+    @abstractmethod
+    def offered(
+        self, on_event: Callable[[StreamEvent], None] = lambda _: None
+    ) -> tuple[OfferedModel, ...]:
+        """The models that the service lists; this one need not be among them.
+
+        Args:
+            on_event: hears of retries.
+
+        Raises:
+            UsageError: this service has no such list.
+            ModelError: as for a reply.
+        """
+
+    def request_through(self, gate: "RequestGate") -> None:
+        """Make every request by way of a batch's gate, which then does the waiting too."""
         self._retrier.gate = gate
 
-    def retried(self, attempt: Callable[[int], _T], on_event: Callable[[StreamEvent], None]) -> _T:
+    def _retried(self, attempt: Callable[[int], _T], on_event: Callable[[StreamEvent], None]) -> _T:
         """Call ``attempt`` with its number, from 1, until it returns; see `Retrier.run`."""
         return self._retrier.run(attempt, on_event)
 
-    def listed(self, read: Callable[[], _T], on_event: Callable[[StreamEvent], None]) -> _T:
-        """Call ``read``, which asks by `document`, until it returns."""
+    def _listed(self, read: Callable[[], _T], on_event: Callable[[StreamEvent], None]) -> _T:
+        """Call ``read``, which asks by `_document`, until it returns."""
 
         def attempt(_number: int) -> _T:
-            with self.guard(reading=True):
+            with self._guard(reading=True):
                 return read()
 
-        return self.retried(attempt, on_event)
+        return self._retried(attempt, on_event)
 
     @contextmanager
-    def guard(self, *, reading: bool) -> Generator[None]:
+    def _guard(self, *, reading: bool) -> Generator[None]:
         """Raise ours for what the SDK raises; see `ErrorMap.translated`."""
-        with self._errors.translated(self.words, reading=reading), self._beneath():
+        with self._errors.translated(self._words, reading=reading), self._beneath():
             yield
 
-    def document(self, send: Callable[[], bytes]) -> Any:
+    def _document(self, send: Callable[[], bytes]) -> Any:
         """The answer to one request that is answered with JSON.
 
         Raises:
-            NotTheApiError: it is something else; `guard` makes a `ModelRefusedRequest` of it.
+            NotTheApiError: it is something else; `_guard` makes a `ModelRefusedRequest` of it.
         """
-        with self.guard(reading=False):
+        with self._guard(reading=False):
             answer = send()
         return decoded(answer)
 
-    def stream(
+    def _stream(
         self,
         send: Callable[[], EventStream],
         reply: ReplyStream,
@@ -141,11 +166,11 @@ class Service:
                 on_event(Discarded(usage=believed(reply.usage, request, words.getvalue())))
 
         try:
-            with self.guard(reading=False):
+            with self._guard(reading=False):
                 answer = send()
             with answer:
                 request_id = request_id_in(answer.response.headers, id_headers)
-                with self.guard(reading=True):
+                with self._guard(reading=True):
                     self._errors.refuse_error(answer.response)
                     check_events(answer.response, *types)
                 self._retrier.accepted()
@@ -157,7 +182,7 @@ class Service:
                     # After the event was read: it may say what was used.
                     error = failure(event)
                     if error is not None:
-                        with self.guard(reading=True):
+                        with self._guard(reading=True):
                             raise self._errors.of_body(error, answer.response)
         except (TransientError, ModelError):
             # Where it broke after its last event, nothing is missing but perhaps a count.
@@ -174,51 +199,12 @@ class Service:
 
     def _events(self, events: Iterator[Any]) -> Iterator[Mapping[str, Any]]:
         while True:
-            with self.guard(reading=True):
+            with self._guard(reading=True):
                 event = next(events, None)
                 plain = None if event is None else _plain(event)
             if plain is None:
                 return
             yield plain
-
-
-class ServiceModel(ABC):
-    """One model of one service, whichever SDK asks it. Not for use by several threads at once."""
-
-    def __init__(self, name: str, service: Service) -> None:
-        """``name``: as the operator wrote it. The service's client is closed with this object."""
-        self.name = name
-        self._service = service
-
-    @abstractmethod
-    def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
-        """One whole reply; a broken attempt is void and made again.
-
-        Raises:
-            ModelError: one of its children, by what went wrong; see `agent.errors`.
-        """
-
-    @abstractmethod
-    def offered(
-        self, on_event: Callable[[StreamEvent], None] = lambda _: None
-    ) -> tuple[OfferedModel, ...]:
-        """The models that the service lists; this one need not be among them.
-
-        Args:
-            on_event: hears of retries.
-
-        Raises:
-            UsageError: this service has no such list.
-            ModelError: as for a reply.
-        """
-
-    def request_through(self, gate: "RequestGate") -> None:
-        """Make every request by way of a batch's gate."""
-        self._service.through(gate)
-
-    def close(self) -> None:
-        """Close the connections; also done when the object or the process ends."""
-        self._service.close()
 
 
 def _plain(event: Any) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from agent.errors import (
     ModelUnavailable,
 )
 from agent.models.http_errors import (
+    HTTP_CLIENT,
     FailureKind,
     ServiceWords,
     connection_failure,
@@ -78,9 +79,7 @@ class ErrorMap:
         """
         try:
             yield
-        except (self.sdk, httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise self.translate(error, service) from error
-        except (httpx2.StreamError, httpx2.CookieConflict) as error:
+        except (self.sdk, *HTTP_CLIENT) as error:
             raise self.translate(error, service) from error
         except ReplyTooLongError as error:
             raise ModelUnavailable(f"{service.base_url}: {error}") from error

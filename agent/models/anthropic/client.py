@@ -28,7 +28,7 @@ from agent.models.anthropic.stream import AnthropicReplyStream
 from agent.models.http_errors import ServiceWords
 from agent.models.interface import Reply, Request, StreamEvent
 from agent.models.listing import OfferedModel
-from agent.models.service import USUAL_TIMING, RequestTiming, Service, ServiceModel
+from agent.models.service import USUAL_TIMING, RequestTiming, ServiceModel
 from agent.models.transport import credential, guarded, timeouts, url
 
 PUBLIC_URL: Final = "https://api.anthropic.com"
@@ -60,9 +60,14 @@ class AnthropicModel(ServiceModel):
             credential=credential,
             key=key,
         )
-        beneath = partial(translated_for, cloud)
-        service = Service(words, ERRORS, close=client.close, timing=timing, beneath=beneath)
-        super().__init__(f"{anthropic_request.PROVIDER}:{model}", service)
+        super().__init__(
+            f"{anthropic_request.PROVIDER}:{model}",
+            words,
+            ERRORS,
+            close=client.close,
+            timing=timing,
+            beneath=partial(translated_for, cloud),
+        )
 
     @classmethod
     def open(
@@ -174,8 +179,8 @@ class AnthropicModel(ServiceModel):
         needed = anthropic_request.betas(request)
         if needed:
             body["betas"] = list(needed)
-        return self._service.retried(
-            lambda number: self._service.stream(
+        return self._retried(
+            lambda number: self._stream(
                 partial(self._send, body),
                 AnthropicReplyStream(),
                 request,
@@ -205,9 +210,9 @@ class AnthropicModel(ServiceModel):
             return raw.http_response.content
 
         def read() -> tuple[OfferedModel, ...]:
-            return listing.offered(lambda after: self._service.document(partial(page, after)))
+            return listing.offered(lambda after: self._document(partial(page, after)))
 
-        return self._service.listed(read, on_event)
+        return self._listed(read, on_event)
 
     def _send(self, body: Mapping[str, Any]) -> anthropic.Stream[RawMessageStreamEvent]:
         client = self._client

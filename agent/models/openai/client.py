@@ -31,11 +31,11 @@ from agent.models.interface import (
 )
 from agent.models.listing import OfferedModel
 from agent.models.open_model import is_of
-from agent.models.openai.dialect import Complaint, Dialect
+from agent.models.openai.dialect import Dialect
 from agent.models.openai.errors import ERRORS, complaint
 from agent.models.openai.listing import listed
 from agent.models.openai.wire_api import WireApi
-from agent.models.service import USUAL_TIMING, RequestTiming, Service, ServiceModel
+from agent.models.service import USUAL_TIMING, RequestTiming, ServiceModel
 from agent.models.transport import credential, guarded, on_this_machine, timeouts, url
 
 PUBLIC_URL: Final = "https://api.openai.com/v1"
@@ -77,8 +77,8 @@ class OpenAIModel(ServiceModel):
             key=client.api_key,
             credential=credential_name or "OPENAI_API_KEY",
         )
-        service = Service(words, ERRORS, close=client.close, timing=timing)
-        super().__init__(f"{api.provider}:{model}", service)
+        name = f"{api.provider}:{model}"
+        super().__init__(name, words, ERRORS, close=client.close, timing=timing)
 
     @classmethod
     def open(
@@ -134,32 +134,33 @@ class OpenAIModel(ServiceModel):
             raw = self._client.models.with_raw_response
             return raw.list(extra_headers=_credentials(self._client)).content
 
-        return self._service.listed(lambda: listed(self._service.document(page)), on_event)
+        return self._listed(lambda: listed(self._document(page)), on_event)
 
     def reply(self, request: Request, on_event: Callable[[StreamEvent], None]) -> Reply:
         """As for every service; a conversation that no longer fits the model's window, which these
         services refuse, is the empty reply that stops for it."""
-        rewrites = _RequestRewrites()
-        return self._service.retried(
-            lambda number: self._attempt(request, number, rewrites, on_event), on_event
+        tried: set[Dialect] = set()
+        return self._retried(
+            lambda number: self._attempt(request, number, tried, on_event), on_event
         )
 
     def _attempt(
         self,
         request: Request,
         number: int,
-        rewrites: "_RequestRewrites",
+        tried: set[Dialect],
         on_event: Callable[[StreamEvent], None],
     ) -> Reply:
+        """``tried``: the other ways in which this request was written, each of them once."""
         while True:
             body = self._api.body(request, self._model, self._dialect)
             try:
-                return self._service.stream(
+                return self._stream(
                     partial(self._send, body),
                     self._api.stream(body.get(self._dialect.limit)),
                     request,
                     on_event,
-                    attempts=number + rewrites.count,
+                    attempts=number + len(tried),
                     id_headers=("x-request-id",),
                     failure=self._api.failure,
                 )
@@ -167,12 +168,14 @@ class OpenAIModel(ServiceModel):
                 said = complaint(error.__cause__)
                 if said is None:
                     raise
-                better = rewrites.taken(self._dialect, said, wanted=request.max_tokens)
-                if better is not None:
+                better = self._dialect.learnt(said, wanted=request.max_tokens)
+                new = better not in {self._dialect, *tried} and len(tried) < _MOST_REWRITES
+                if better is not None and new:
+                    tried.add(self._dialect)
                     self._dialect = better
                     on_event(Retrying(reason=str(error), wait_s=0.0, attempt=number))
                 elif said.of_a_full_window:
-                    return _full(error, attempts=number + rewrites.count)
+                    return _full(error, attempts=number + len(tried))
                 else:
                     raise
 
@@ -187,26 +190,6 @@ class OpenAIModel(ServiceModel):
             stream=True,
             stream_cls=openai.Stream[object],
         )
-
-
-class _RequestRewrites:
-    """The ways in which the request for one reply has been written."""
-
-    def __init__(self) -> None:
-        self._tried: set[Dialect] = set()
-
-    @property
-    def count(self) -> int:
-        return len(self._tried)
-
-    def taken(self, dialect: Dialect, said: Complaint, *, wanted: int) -> Dialect | None:
-        """The next way to write it, each of which is tried once; None: there is none."""
-        better = dialect.learnt(said, wanted=wanted)
-        tried = self._tried | {dialect}
-        if better is None or better in tried or len(tried) > _MOST_REWRITES:
-            return None
-        self._tried = tried
-        return better
 
 
 def _credentials(client: openai.OpenAI) -> dict[str, str | openai.Omit]:

@@ -109,16 +109,12 @@ class TokenLimitParameter(StrEnum):
     OUTPUT = "max_output_tokens"
     """The only one of the Responses API."""
 
-    @property
-    def other(self) -> "TokenLimitParameter | None":
-        """The name to try where this one is refused."""
-        return _OTHER.get(self)
-
 
 _OTHER: Final = {
     TokenLimitParameter.COMPLETION: TokenLimitParameter.CLASSIC,
     TokenLimitParameter.CLASSIC: TokenLimitParameter.COMPLETION,
 }
+"""The name to try where one is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +191,7 @@ class Dialect:
         if complaint.of_a_full_window:
             return None
         if complaint.refuses(self.limit):
-            other = self.limit.other
+            other = _OTHER.get(self.limit)
             return self._less(self.limit) if other is None else replace(self, limit=other)
         # Of an input's items, only what came from the service is not of our making.
         goes = complaint.of_an_item and THOUGHTS in self.optional - self.without

@@ -88,7 +88,7 @@ def on_bedrock(api: StandIn, name: str = NAME, **environ: str) -> AnthropicModel
         f"anthropic:{name}", environ=environ, configuration=Configuration(anthropic=service)
     )
     assert isinstance(model, AnthropicModel)
-    model._service._retrier._sleep = lambda _: None
+    model._retrier._sleep = lambda _: None
     return model
 
 
@@ -210,7 +210,7 @@ def test_the_configured_region_counts_before_the_cloud_s_own_variable() -> None:
         configuration=Configuration(anthropic=service),
     )
     assert isinstance(model, AnthropicModel)
-    assert model._service.words.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
+    assert model._words.base_url == "https://bedrock-runtime.eu-central-1.amazonaws.com"
 
 
 # -- Vertex AI --------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def on_vertex(api: StandIn, name: str = "claude-opus-5-5") -> AnthropicModel:
         f"anthropic:{name}", environ={}, configuration=Configuration(anthropic=service)
     )
     assert isinstance(model, AnthropicModel)
-    model._service._retrier._sleep = lambda _: None
+    model._retrier._sleep = lambda _: None
     return model
 
 
