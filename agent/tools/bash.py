@@ -9,6 +9,7 @@ from pydantic import Field
 from agent.tools.interface import Arguments, Tool, ToolAnswer, ToolContext
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, one_line, path_text
+from policies.errors import listed
 from policies.file.scalars import spelled_size
 from policies.policy import ContainerLimits
 from sandbox.patch.values import LeftOutKind
@@ -113,9 +114,7 @@ def _touches(command: str, path: str) -> bool:
 
 
 def _refused_in_words(programs: tuple[str, ...], context: ToolContext) -> str:
-    named = ", ".join(one_line(program, 200) for program in programs[:_REFUSED_NAMED])
-    if len(programs) > _REFUSED_NAMED:
-        named += f" and {len(programs) - _REFUSED_NAMED} more"
+    named = listed((one_line(program, 200) for program in programs), _REFUSED_NAMED)
     hint = context.instead(programs[0].rpartition("/")[2])
     return f"{named}: not among what the policy lets run; {hint}"
 

@@ -55,6 +55,7 @@ from agent.servers.acp.markup import ModelWords, fenced, title, without_pictures
 from agent.servers.acp.outbox import Update
 from agent.tools.registry import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text
+from policies.errors import listed
 from policies.paths import WORKSPACE
 
 Tell = Callable[[Update], None]
@@ -202,8 +203,7 @@ class EditorView:
         told = [item for item in event.left_behind if item.kind in {"unusable", "borrowed"}]
         absent = [path_text(item.path) for item in event.left_behind if item not in told]
         if absent:
-            more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
-            self.note(f"not copied into the sandbox: {', '.join(absent[:_NAMED])}{more}")
+            self.note(f"not copied into the sandbox: {listed(absent, _NAMED)}")
         for item in told[:_NAMED]:
             self.note(one_line(f"{path_text(item.path)} {item.reason}", 600))
         if event.seal.missing:
@@ -296,9 +296,8 @@ class EditorView:
             return
         text = self._told[call]
         if changes.named:
-            names = ", ".join(map(path_text, changes.named[:_NAMED]))
-            more = len(changes.named) - _NAMED
-            text += f"\nchanged too, not shown: {names}{f' and {more} more' if more > 0 else ''}"
+            names = listed(map(path_text, changes.named), _NAMED)
+            text += f"\nchanged too, not shown: {names}"
         content: list[ContentToolCallContent | FileEditToolCallContent] = [*_said(text)]
         places = []
         for diff in changes.diffs:
