@@ -11,7 +11,6 @@ from sandbox.errors import SandboxError
 from sandbox.opening.opened import OpenedContainer
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox
-from sandbox.supply import ContainerSupply
 
 
 class SandboxPool:
@@ -30,12 +29,12 @@ class SandboxPool:
     def open_box(self, job: Job, on_progress: OnProgress) -> Sandbox:
         """A sandbox for this run alone; errors as for `open_sandbox`."""
         try:
-            found = self._opened(job, on_progress, self._supply)
+            found = self._opened(job, on_progress, run_id=job.run_id)
         except SandboxError:
             # What an image was may be what is wrong.
             self._images.clear()
             raise
-        self._supply.opened(_key(job), found.plan)
+        self._supply.opened(kind_of(job), found.plan)
         return Sandbox(found)
 
     def expect(self, job: Job, count: int) -> None:
@@ -44,7 +43,7 @@ class SandboxPool:
         The first of them need not have been opened. Its own `open_box` counts as one.
         """
         self._supply.expect(
-            _key(job), count, lambda supply: self._opened(job, lambda _: None, supply, run_id="")
+            kind_of(job), count, lambda: self._opened(job, lambda _: None, run_id="")
         )
 
     def settle(self, timeout_s: float) -> bool:
@@ -56,15 +55,9 @@ class SandboxPool:
         words. Sandboxes that are still open stay their runs'."""
         return self._supply.close()
 
-    def _opened(
-        self,
-        job: Job,
-        on_progress: OnProgress,
-        supply: ContainerSupply,
-        *,
-        run_id: str | None = None,
-    ) -> OpenedContainer:
+    def _opened(self, job: Job, on_progress: OnProgress, *, run_id: str) -> OpenedContainer:
         image = self._image(job, on_progress)
+        supply = self._supply
         return opened_for(job, self.engine, image, on_progress, run_id=run_id, supply=supply)
 
     def _image(self, job: Job, on_progress: OnProgress) -> str:
@@ -84,6 +77,6 @@ class SandboxPool:
         )
 
 
-def _key(job: Job) -> Hashable:
+def kind_of(job: Job) -> tuple[Hashable, ...]:
     """What jobs have in common whose sandboxes are alike."""
     return job.workspace, whole_text(job.policy), job.may_ask, job.kernel_policy

@@ -7,10 +7,8 @@ that moment. It is one taker's, and goes when that is done. Owns the threads tha
 
 import time
 from collections.abc import Callable, Hashable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from sandbox import supply
 from sandbox.container import opening
@@ -21,13 +19,11 @@ from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_POOL, LABEL_RUN
 from sandbox.errors import FileError, SandboxError
 from sandbox.guest.protocol import Done, Prolong
+from sandbox.opening.opened import OpenedContainer
 from sandbox.pool.looks import SharedLooks
 from sandbox.pool.removal import BackgroundRemoval
 from sandbox.pool.stock import LONGEST_WAIT_S, Stock, WarmContainer, identity
 from sandbox.pool.threads import BackgroundThreads
-from sandbox.supply import ContainerSupply
-from sandbox.workspace.scan import Scan
-from sandbox.workspace.source import HostSource, ImageSource
 
 _ANSWER_S = 5.0
 """For a guest that has nothing else to do; one that takes longer is not taken."""
@@ -37,17 +33,8 @@ _MEMORY_SHARE = 4
 """One part in so many of what is free may be taken by those that wait."""
 
 
-class OpenedAhead(Protocol):
-    """A sandbox that was opened for nobody yet."""
-
-    @property
-    def plan(self) -> OpeningPlan: ...
-    @property
-    def started(self) -> StartedContainer: ...
-
-
-Open = Callable[[ContainerSupply], OpenedAhead]
-
+Open = Callable[[], OpenedContainer]
+"""Opens a sandbox of this supply for nobody yet: under no run's id."""
 
 _AT_A_TIME = 2
 """So many are made, and so many removed."""
@@ -107,8 +94,11 @@ class WarmSupply(SharedLooks):
         self, engine: Engine, plan: OpeningPlan, *, meanwhile: Callable[[], None]
     ) -> StartedContainer:
         meanwhile()
+        run_id = plan.spec.labels[LABEL_RUN]
+        if not run_id:
+            return start_ahead(engine, plan)
         while (one := self._stock.take(plan)) is not None:
-            if _taken(engine, one, run_id=plan.spec.labels[LABEL_RUN]):
+            if _taken(engine, one, run_id):
                 return one.started
             self.discard(engine, one.started)
         return opening.start(engine, _owned(plan, plan.spec.labels), meanwhile=meanwhile)
@@ -131,7 +121,7 @@ class WarmSupply(SharedLooks):
 
     def _made(self, key: Hashable, plan: OpeningPlan | None) -> WarmContainer | None:
         if plan is None:
-            ahead = self._opens[key](_Ahead(self))
+            ahead = self._opens[key]()
             plan, started = ahead.plan, ahead.started
         else:
             started = start_ahead(self._engine, plan)
@@ -145,31 +135,6 @@ class WarmSupply(SharedLooks):
     def _remove(self, gone: list[WarmContainer]) -> None:
         for one in gone:
             self.discard(self._engine, one.started)
-
-
-class _Ahead(ContainerSupply):
-    """Opens what nobody takes yet, with the looks and copies of the others."""
-
-    def __init__(self, pool: WarmSupply) -> None:
-        self._pool = pool
-
-    def start(
-        self, engine: Engine, plan: OpeningPlan, *, meanwhile: Callable[[], None]
-    ) -> StartedContainer:
-        meanwhile()
-        return start_ahead(engine, plan)
-
-    def discard(self, engine: Engine, started: StartedContainer) -> None:
-        self._pool.discard(engine, started)
-
-    def look(self, source: HostSource | ImageSource) -> Scan:
-        return self._pool.look(source)
-
-    def walk(self, source: HostSource | ImageSource) -> str:
-        return self._pool.walk(source)
-
-    def copying(self, source: HostSource | ImageSource) -> AbstractContextManager[bool]:
-        return self._pool.copying(source)
 
 
 def start_ahead(engine: Engine, plan: OpeningPlan) -> StartedContainer:
@@ -186,7 +151,7 @@ def _owned(plan: OpeningPlan, said: Mapping[str, str]) -> OpeningPlan:
     return replace(plan, spec=replace(plan.spec, labels=said))
 
 
-def _taken(engine: Engine, one: WarmContainer, *, run_id: str) -> bool:
+def _taken(engine: Engine, one: WarmContainer, run_id: str) -> bool:
     """Make a container the run's and begin its life; False where it is not what it was."""
     started = one.started
     try:
@@ -197,9 +162,7 @@ def _taken(engine: Engine, one: WarmContainer, *, run_id: str) -> bool:
         answered, answer = started.link.receive(until=time.monotonic() + _ANSWER_S)
         if answered != number or not isinstance(answer, Done):
             return False
-        if run_id:
-            name = supply.name_for(run_id, started.container)
-            engine.rename(started.container, name)
+        engine.rename(started.container, supply.name_for(run_id, started.container))
     except (SandboxError, FileError):
         return False
     return True

@@ -76,7 +76,7 @@ def waiting(engine: Engine) -> set[str]:
 
 def ready(pool: WarmSupply, engine: Engine, open_one: OpenOne, count: int = 1) -> set[str]:
     """Ids of so many that wait."""
-    pool.expect("same", count, open_one)
+    pool.expect("same", count, lambda: open_one(pool))
     assert pool.settle(LONG_S)
     return waiting(engine)
 
@@ -127,7 +127,7 @@ def test_a_workspace_that_changed_meanwhile_is_not_served_stale(
     with closing(Sandbox(given)) as box:
         assert box.id != old
         assert box.read_file("a") == b"two"
-        pool.expect("same", 2, open_one)
+        pool.expect("same", 2, lambda: open_one(pool))
         pool.opened("same", given.plan)
         assert pool.settle(LONG_S)
         with closing(Sandbox(open_one(pool, run_id=RUN))) as following:
@@ -212,7 +212,7 @@ def test_closing_leaves_nothing_behind(
 ) -> None:
     closed = replace(DEFAULT, exec_workspace=False)
     pool = WarmSupply(engine, limit=2)
-    pool.expect("noexec", 5, lambda supply: open_one(supply, policy=closed))
+    pool.expect("noexec", 5, lambda: open_one(pool, policy=closed))
     assert pool.settle(LONG_S)
     assert len(waiting(engine)) == 2, "no more than the limit, whatever is expected"
     Sandbox(open_one(pool, policy=closed, run_id=RUN)).close()
@@ -225,7 +225,7 @@ def test_what_is_not_expected_any_more_goes(
     pool: WarmSupply, engine: Engine, open_one: OpenOne
 ) -> None:
     assert len(ready(pool, engine, open_one, 2)) == 2
-    pool.expect("same", 0, open_one)
+    pool.expect("same", 0, lambda: open_one(pool))
     pool.close()
     assert not mine(engine)
 
@@ -266,16 +266,16 @@ from sandbox.pool.warm_supply import WarmSupply
 
 engine = Engine.connect(os.environ)
 
-def open_one(supply, run_id=""):
+def open_one(run_id=""):
     return opened.open_workspace(
         Path(sys.argv[1]), load("default"), image=sys.argv[2], run_id=run_id, may_ask=False,
-        kernel_policy=KernelPolicy.REQUIRE, engine=engine, on_progress=id, supply=supply,
+        kernel_policy=KernelPolicy.REQUIRE, engine=engine, on_progress=id, supply=pool,
     )
 
 pool = WarmSupply(engine, limit=2)
 pool.expect("same", 2, open_one)
 pool.settle(120)
-taken = open_one(pool, run_id=sys.argv[3])
+taken = open_one(sys.argv[3])
 print(taken.started.container, flush=True)
 print(*(row.id for row in engine.containers("moonpool.pool") if not row.name.startswith("moonpool.")
         and row.labels["moonpool.pool"].split()[2] == str(os.getpid())), flush=True)

@@ -4,7 +4,8 @@ Owns what a machine still lacks: it is sent for once, and whoever else needs it 
 the same kind are made ahead, as in a batch on one machine (`agent.batch.sandbox_pool`).
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
+from functools import partial
 
 from agent.batch.engines.cluster.cargo import (
     Cargo,
@@ -15,19 +16,17 @@ from agent.batch.engines.cluster.cargo import (
     get_all,
 )
 from agent.batch.engines.cluster.link import DeskLink
+from agent.batch.sandbox_pool import kind_of
 from agent.lifecycle.job import Job, OnProgress
+from agent.lifecycle.open_sandbox import opened_for
 from sandbox import cache, supply
-from sandbox.container.plan import whole_text
 from sandbox.container.prepared_image import PreparedImage
-from sandbox.container.seal import KernelPolicy
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_transfer import put_together
 from sandbox.errors import EngineError
-from sandbox.opening import opened
 from sandbox.opening.opened import OpenedContainer
 from sandbox.pool.warm_supply import WarmSupply
 from sandbox.sandbox import Sandbox
-from sandbox.supply import ContainerSupply
 from sandbox.workspace.shipment import lay
 from sandbox.workspace.snapshot import Snapshot
 
@@ -67,30 +66,29 @@ class CargoBoxes:
             after: how many of the same kind are wanted next.
         """
         names = [self._image(one, on_progress, link, store) for one in cargo.images]
-        kind = _kind(job, cargo)
+        copy = cargo.workspace
+        kind = (copy and copy.workspace.key, names[-1], *kind_of(job))
 
-        def opening(supply: ContainerSupply, run_id: str, say: OnProgress) -> OpenedContainer:
-            return opened.open_workspace(
-                job.workspace,
-                job.policy,
-                image=names[-1],
+        def opening(run_id: str, say: OnProgress) -> OpenedContainer:
+            carried = None if copy is None else partial(self._laid, copy, store, say)
+            return opened_for(
+                job,
+                self._engine,
+                names[-1],
+                say,
                 run_id=run_id,
-                may_ask=job.may_ask,
-                kernel_policy=KernelPolicy(job.kernel_policy),
-                engine=self._engine,
-                on_progress=say,
-                supply=supply,
-                carried=None
-                if cargo.workspace is None
-                else _Copy(self._engine, cargo.workspace, store, say),
-                brought=job.brought,
+                supply=self._supply,
+                carried=carried,
             )
 
+        def ahead() -> OpenedContainer:
+            return opening("", _quiet)
+
         if self._kind not in (None, kind):
-            self._supply.expect(self._kind, 0, lambda supply: opening(supply, "", _quiet))
+            self._supply.expect(self._kind, 0, ahead)
         self._kind = kind
-        self._supply.expect(kind, 1 + after, lambda supply: opening(supply, "", _quiet))
-        found = opening(self._supply, job.run_id, on_progress)
+        self._supply.expect(kind, 1 + after, ahead)
+        found = opening(job.run_id, on_progress)
         self._supply.opened(kind, found.plan)
         return Sandbox(found)
 
@@ -125,35 +123,14 @@ class CargoBoxes:
         )
         return name
 
-
-class _Copy:
-    """Lays a workspace's copy on an image, for `opened.open_workspace`."""
-
-    def __init__(
-        self, engine: Engine, parcel: WorkspaceParcel, store: PieceStore, say: OnProgress
-    ) -> None:
-        self._engine = engine
-        self._parcel = parcel
-        self._store = store
-        self._say = say
-
-    def __call__(self, prepared: PreparedImage) -> Snapshot:
-        workspace = self._parcel.workspace
+    def _laid(
+        self, parcel: WorkspaceParcel, store: PieceStore, say: OnProgress, prepared: PreparedImage
+    ) -> Snapshot:
+        """A workspace's copy on an image."""
+        workspace = parcel.workspace
         waiting = "another run gets the workspace's copy, waiting"
-        with cache.alone(
-            self._engine.cache, f"carried-{workspace.key}", lambda: self._say(waiting)
-        ):
-            return lay(self._engine, prepared, workspace, self._content)
-
-    def _content(self) -> Iterator[bytes]:
-        return get_all(self._store, self._parcel.pieces)
-
-
-def _kind(job: Job, cargo: Cargo) -> Hashable:
-    """What jobs have in common whose sandboxes are alike."""
-    copy = cargo.workspace and cargo.workspace.workspace.key
-    rules = whole_text(job.policy)
-    return copy, cargo.images[-1].ref, job.workspace, rules, job.may_ask, job.kernel_policy
+        with cache.alone(self._engine.cache, f"carried-{workspace.key}", lambda: say(waiting)):
+            return lay(self._engine, prepared, workspace, lambda: get_all(store, parcel.pieces))
 
 
 def _digest(needed: NeededImage) -> str:

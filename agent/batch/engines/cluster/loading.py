@@ -20,7 +20,8 @@ from agent.batch.engines.cluster.cargo import (
 from agent.batch.order import AttemptOrder
 from agent.batch.task import FolderWorkspace, ImageWorkspace
 from agent.batch.workspace import workspace_of
-from images.build import ensure, ensure_recipe
+from agent.lifecycle.open_sandbox import image_for
+from images.build import ensure_recipe
 from images.recipes import RUNTIME, find, local_authorities
 from policies.policy import Policy
 from sandbox.container import guest_runtime
@@ -99,13 +100,7 @@ class CargoLoader:
 
     def _found_images(self, policy: Policy, place: Workspace) -> list[NeededImage]:
         engine, environ = self._engine, self._environ
-        ref = ensure(engine, policy.image, environ=environ, on_progress=_quiet)
-        if policy.setup.makes_layer:
-            from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
-
-            ref = find_or_make(
-                engine, ref, policy, place, environ=environ, on_progress=_quiet
-            ).image
+        ref = image_for(policy, place, engine, environ=environ, on_progress=_quiet)
         info = _looked_at(engine, ref)
         images = [NeededImage(ref=ref, layers=info.layers)]
         if guest_runtime.is_needed(info):
