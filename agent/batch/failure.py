@@ -5,10 +5,8 @@ it (`agent.batch.scheduler`).
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Any, assert_never, get_args
 
 from agent import errors
 from agent.batch.attempt import ErrorKind
@@ -100,51 +98,53 @@ OF_ERRORS: Mapping[type[Exception], Failure] = MappingProxyType(
 _BY_NAME = {made.__name__: failure for made, failure in OF_ERRORS.items()}
 
 
+_NOT_VERIFIED = outcomes.name_of(outcomes.NotVerified)
+_EXPORT_REFUSED = outcomes.name_of(outcomes.ExportRefused)
+_MODEL_FAILED = outcomes.name_of(outcomes.ModelFailed)
+_SANDBOX_FAILED = outcomes.name_of(outcomes.SandboxFailed)
+_BY_OUTCOME: Mapping[str, Failure | None] = {
+    RUNNING: PASSING,  # the process that ran it ended
+    **{f"limit: {limit}": OF_BATCH if limit.of_batch else BY_AGENT for limit in outcomes.RunLimit},
+    outcomes.name_of(outcomes.Finished): None,
+    outcomes.name_of(outcomes.Interrupted): None,
+    outcomes.name_of(outcomes.GaveUp): BY_AGENT,
+    outcomes.name_of(outcomes.Refused): BY_AGENT,
+    outcomes.name_of(outcomes.RecordFailed): PASSING,
+    outcomes.name_of(outcomes.Crashed): PASSING,
+    outcomes.name_of(outcomes.CutShort): PASSING,
+    _NOT_VERIFIED: BY_AGENT,
+    _EXPORT_REFUSED: BY_AGENT,
+    _MODEL_FAILED: OF_TASK,
+    _SANDBOX_FAILED: PASSING,
+}
+"""By how a run ended, as its summary has it, where nothing else in that says more."""
+
+
 def of_error(error: Exception) -> Failure:
     """Of an error that kept a run from beginning."""
     return next(OF_ERRORS[made] for made in type(error).__mro__ if made in OF_ERRORS)
 
 
-def of_outcome(  # noqa: PLR0911 - one a kind
-    outcome: outcomes.Outcome,
-    *,
-    turns: int = 1,
-    verification: object = None,
-    opinion: object = None,
-) -> Failure | None:
-    """Of how a run ended; None where nobody failed.
+def of_summary(summary: RunSummary) -> Failure | None:
+    """Of a run that is over, by its summary alone; None where nobody failed.
 
-    Args:
-        turns: answers of the model that there were: what refuses one's first request may well
-            refuse those of all.
-        verification: what came of the operator's check.
-        opinion: what came of the review of the patch.
+    Raises:
+        RecordError: its words are none of ours.
     """
-    match outcome:
-        case outcomes.Finished() | outcomes.Interrupted():
-            return None
-        case outcomes.LimitReached(limit=limit) if limit.of_batch:
-            return OF_BATCH
-        case outcomes.LimitReached() | outcomes.GaveUp() | outcomes.Refused():
-            return BY_AGENT
-        case outcomes.ExportRefused(findings=findings):
-            refusing = {finding.id for finding in findings if finding.refuses}
-            if isinstance(opinion, NoOpinion) and refusing == {NOT_APPROVED}:
-                return _of_review(opinion.cause)
-            return BY_AGENT
-        case outcomes.NotVerified():
-            # A check that could not be run says nothing of the agent.
-            return PASSING if isinstance(verification, NotRun) else BY_AGENT
-        case outcomes.ModelFailed(cause=cause):
-            if cause == errors.ModelRefusedRequest.__name__ and not turns:
-                return OF_FIRST_REQUEST
-            return _BY_NAME.get(cause, OF_TASK)
-        case outcomes.SandboxFailed(cause=cause):
-            return _BY_NAME.get(cause, PASSING)
-        case outcomes.RecordFailed() | outcomes.Crashed() | outcomes.CutShort():
-            return PASSING
-        case _:
-            assert_never(outcome)
+    word, cause = summary.outcome, summary.cause
+    if word not in _BY_OUTCOME:
+        raise RecordError(f"run {summary.run_id} ended as {word!r:.60}, which no run of ours does")
+    failed = _BY_OUTCOME[word]
+    if word == _MODEL_FAILED and cause == errors.ModelRefusedRequest.__name__ and not summary.turns:
+        return OF_FIRST_REQUEST  # what refuses one's first request may well refuse those of all
+    if word in {_MODEL_FAILED, _SANDBOX_FAILED}:
+        return _BY_NAME.get(cause, failed)
+    if word == _NOT_VERIFIED and isinstance(summary.verification, NotRun):
+        return PASSING  # a check that could not be run says nothing of the agent
+    if word == _EXPORT_REFUSED and isinstance(summary.opinion, NoOpinion):
+        refusing = {finding.id for finding in summary.findings if finding.refuses}
+        return _of_review(summary.opinion.cause) if refusing == {NOT_APPROVED} else failed
+    return failed
 
 
 def _of_review(cause: str) -> Failure:
@@ -153,46 +153,3 @@ def _of_review(cause: str) -> Failure:
     refuses holds words of this patch, and is nobody else's."""
     failed = _BY_NAME.get(cause, BY_AGENT)
     return OF_POLICY if failed is OF_MODEL else failed
-
-
-def of_summary(summary: RunSummary) -> Failure | None:
-    """Of a run that is over, by its summary alone."""
-    outcome = outcome_of(summary)
-    return of_outcome(
-        outcome,
-        turns=summary.turns,
-        verification=summary.verification,
-        opinion=summary.opinion,
-    )
-
-
-def outcome_of(summary: RunSummary) -> outcomes.Outcome:
-    """How a run ended, from the words of its summary.
-
-    Raises:
-        RecordError: they are none of ours.
-    """
-    word, detail = summary.outcome, summary.detail
-    if word == RUNNING:
-        return outcomes.CutShort(detail="the process that ran it ended")
-    kind, _, limit = word.partition(": ")
-    if kind == "limit" and limit in {str(one) for one in outcomes.RunLimit}:
-        return outcomes.LimitReached(limit=outcomes.RunLimit(limit), detail=detail)
-    if word not in _KINDS:
-        raise RecordError(f"run {summary.run_id} ended as {word!r:.60}, which no run of ours does")
-    said = dict.fromkeys(("message", "reason", "detail"), detail) | {
-        "signal": detail.removeprefix("by "),
-        "cause": summary.cause,
-        "findings": summary.findings,
-        "before": outcomes.CutShort(detail=detail),
-    }
-    made: outcomes.Outcome = _KINDS[word](**{it.name: said[it.name] for it in fields(_KINDS[word])})
-    return made
-
-
-_KINDS: Mapping[str, Any] = {
-    outcomes.name_of(made): made
-    for made in get_args(outcomes.Outcome)
-    if made is not outcomes.LimitReached
-}
-"""By its word; each is made of what a summary says under the name of its field."""

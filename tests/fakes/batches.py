@@ -13,7 +13,10 @@ from agent.batch.task import FolderWorkspace, Task, TaskOrigin
 from agent.config.instructions import Instructions
 from agent.config.values import Configuration
 from agent.models.pricing import UNKNOWN
+from agent.record import outcome as outcomes
+from agent.record.outcome import Outcome
 from agent.record.store import runs_directory
+from agent.record.summary import RunSummary
 from agent.review.pages.report import write_reports
 from fakes.model import Step, ToldModel
 from fakes.runs import FakeRun
@@ -44,6 +47,26 @@ def a_row(task: str = "t1", attempt: int = 1, **values: Any) -> AttemptResult:
         "started": BEGAN,
     }
     return AttemptResult(**{"task_id": task, "attempt": attempt, **usual, **values})
+
+
+def a_summary(outcome: Outcome) -> RunSummary:
+    return RunSummary(
+        run_id="r",
+        outcome=outcomes.name(outcome),
+        detail=outcomes.detail(outcome),
+        cause=outcomes.cause(outcome),
+        task="mend it",
+        workspace="/w",
+        policy="default",
+        policy_file="default.yaml",
+        model="told:test",
+        server_tools=(),
+        verify=None,
+        accepted_risks=(),
+        forked_from=None,
+        started="2026-11-29T01:00:00+00:00",
+        turns=3,
+    )
 
 
 def an_order(directory: Path, policy: Policy, **changes: Any) -> AttemptOrder:

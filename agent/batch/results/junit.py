@@ -5,7 +5,6 @@ engine, the model's service, a setting); a task that was not run is skipped. Eve
 from a run is hostile: only what XML may hold stands in the file, and what may not is spelled out.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,12 +15,13 @@ from agent.batch.attempt import AttemptResult
 from agent.batch.results.rows import run_of
 from agent.batch.results.verdict import TaskVerdict, verdict
 from agent.batch.task import Task
-from agent.record.store import SUMMARY
+from agent.errors import RecordError
+from agent.record.runs import run_in
 from agent.untrusted_text import one_line, visible
+from agent.verification import Failed, Verified
 
 # https://www.w3.org/TR/xml/#charsets, without the characters that it discourages
 _ILLEGAL = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
-_LARGEST_SUMMARY = 64 << 20
 
 
 def pieces(
@@ -84,20 +84,9 @@ def _attribute(text: str) -> str:
 
 
 def _output(run: Path) -> str:
-    """What the verification printed, as run.json has it; empty where it can't be read."""
+    """What the verification printed; empty where its summary can't be read."""
     try:
-        with (run / SUMMARY).open("rb") as file:
-            said = json.loads(file.read(_LARGEST_SUMMARY))["verification"]["output"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        checked = run_in(run).summary.verification
+    except RecordError:
         return ""
-    return _whole(said)
-
-
-def _whole(said: object) -> str:
-    match said:
-        case str():
-            return said
-        case {"head": str(head)}:
-            return f"{head}\n[cut: the rest was not recorded]"
-        case _:
-            return ""
+    return checked.output if isinstance(checked, Verified | Failed) else ""

@@ -23,7 +23,6 @@ from agent.batch.failure import (
     SharedBy,
 )
 from agent.errors import RecordError
-from agent.record import outcome as outcomes
 from agent.record.outcome import (
     Crashed,
     CutShort,
@@ -40,8 +39,9 @@ from agent.record.outcome import (
     RunLimit,
     SandboxFailed,
 )
-from agent.record.summary import RunSummary
+from agent.record.summary import RUNNING
 from agent.verification import NotRun
+from fakes.batches import a_summary
 from policies.errors import PolicyError, Where
 from sandbox import errors as sandbox_errors
 
@@ -113,53 +113,36 @@ OUTCOMES: list[tuple[Outcome, Failure | None]] = [
 
 @pytest.mark.parametrize(("outcome", "expected"), OUTCOMES, ids=lambda value: type(value).__name__)
 def test_how_a_run_ended(outcome: Outcome, expected: Failure | None) -> None:
-    assert failure.of_outcome(outcome) is expected
+    assert failure.of_summary(a_summary(outcome)) is expected
 
 
 def test_every_way_to_end_is_among_them() -> None:
     assert {type(outcome) for outcome, _ in OUTCOMES} == set(get_args(Outcome))
 
 
+def test_a_run_whose_process_ended_is_tried_again() -> None:
+    assert (
+        failure.of_summary(a_summary(Finished(message="")).replaced({"outcome": RUNNING}))
+        is PASSING
+    )
+
+
 def test_a_model_that_refuses_a_first_request_may_refuse_all() -> None:
-    refused = ModelFailed(message="404 no such model", cause="ModelRefusedRequest")
-    assert failure.of_outcome(refused, turns=0) is OF_FIRST_REQUEST
+    refused = a_summary(ModelFailed(message="404 no such model", cause="ModelRefusedRequest"))
+    assert failure.of_summary(refused.replaced({"turns": 0})) is OF_FIRST_REQUEST
 
 
 def test_a_check_that_could_not_be_run_says_nothing_of_the_agent() -> None:
     not_run = NotRun(command="pytest", reason="no engine answers")
-    assert failure.of_outcome(NotVerified(detail="x"), verification=not_run) is PASSING
-
-
-@pytest.mark.parametrize(("outcome", "expected"), OUTCOMES, ids=lambda value: type(value).__name__)
-def test_a_summary_alone_says_the_same(outcome: Outcome, expected: Failure | None) -> None:
-    assert failure.of_summary(summary(outcome)) is expected
+    said = a_summary(NotVerified(detail="x")).replaced({"verification": not_run})
+    assert failure.of_summary(said) is PASSING
 
 
 def test_a_summary_with_other_words_is_none_of_ours() -> None:
     with pytest.raises(RecordError, match="no run of ours"):
-        failure.of_summary(summary(Finished(message="x")).replaced({"outcome": "won"}))
+        failure.of_summary(a_summary(Finished(message="x")).replaced({"outcome": "won"}))
 
 
 def test_what_nobody_else_shares_is_the_tasks_alone() -> None:
     assert {one.shared for one in (OF_TASK, BY_AGENT, BUSY, PASSING)} == {SharedBy.NOBODY}
     assert {one.kind for one in (OF_TASK, OF_MODEL, OF_BATCH)} == {ErrorKind.SETTING}
-
-
-def summary(outcome: Outcome) -> RunSummary:
-    return RunSummary(
-        run_id="r",
-        outcome=outcomes.name(outcome),
-        detail=outcomes.detail(outcome),
-        cause=outcomes.cause(outcome),
-        task="mend it",
-        workspace="/w",
-        policy="default",
-        policy_file="default.yaml",
-        model="told:test",
-        server_tools=(),
-        verify=None,
-        accepted_risks=(),
-        forked_from=None,
-        started="2026-11-29T01:00:00+00:00",
-        turns=3,
-    )

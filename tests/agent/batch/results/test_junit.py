@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from agent.batch.attempt import ErrorKind
 from agent.batch.results import junit
 from agent.batch.results.writing import write_all
+from agent.record.outcome import NotVerified
 from agent.record.store import SUMMARY, runs_directory
-from fakes.batches import a_row, a_task
+from agent.verification import Failed
+from fakes.batches import a_row, a_summary, a_task
+from sandbox.results import Ending
 
 BEGAN = datetime(2026, 11, 29, 1, tzinfo=UTC)
 HOSTILE = "]]><error/>&#0;&amp;\"'\x00\x1b[2J\r\n\u202e\ufffe\ud800\U0001f600"
@@ -93,7 +96,9 @@ def test_output_of_the_verification_stands_at_its_task(tmp_path: Path) -> None:
     run = runs_directory(tmp_path) / str(row.run_id)
     run.mkdir(parents=True)
     output = f"1 failed <assert 1 == 2> {HOSTILE}"
-    (run / SUMMARY).write_text(json.dumps({"verification": {"output": output}}))
+    failed = Failed(command="pytest", exit_code=1, ending=Ending.EXITED, output=output, seconds=1.0)
+    summary = a_summary(NotVerified(detail="")).replaced({"verification": failed})
+    (run / SUMMARY).write_text(json.dumps(summary.json_object()))
     write_all(tmp_path, [a_task()], [row], began=BEGAN)
     said = suite(tmp_path).findtext("testcase/system-out")
     assert said is not None
