@@ -6,7 +6,6 @@ another run may begin: no container stays, and no work is lost.
 
 import contextlib
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from agent.lifecycle.session import RunSetup
 from agent.models.interface import Model
 from agent.models.open_model import open_model
 from agent.past_runs.resume import HeldRun, take
+from agent.preparation.prepare import carry_out
 from agent.record.reader import read_record
 from agent.record.run_state import BudgetSpent, RunState, apply
 from agent.record.store import RecordHeld, RunRecord, runs_directory
@@ -104,11 +104,12 @@ def setup_of(
     )
 
 
-Finish = Callable[[RunSetup], RunSummary]
-"""Does the run, and writes what is left to write."""
+def finished(setup: RunSetup, services: WorkerServices) -> RunSummary:
+    """Do the run, and write what is left to write."""
+    return carry_out(setup, telemetry=services.telemetry).document
 
 
-def taken_up(order: AttemptOrder, services: WorkerServices, finish: Finish) -> RunSummary | None:
+def taken_up(order: AttemptOrder, services: WorkerServices) -> RunSummary | None:
     """What the run came to; None: it could not be gone on with, and nothing of it stands.
 
     Raises:
@@ -136,7 +137,7 @@ def taken_up(order: AttemptOrder, services: WorkerServices, finish: Finish) -> R
         taken = None
     if taken is not None:
         try:
-            found = _of_record(taken, order, services, leftovers, finish)
+            found = _of_record(taken, order, services, leftovers)
         finally:
             taken.record.close()
         if found is not None:
@@ -146,11 +147,7 @@ def taken_up(order: AttemptOrder, services: WorkerServices, finish: Finish) -> R
 
 
 def _of_record(
-    taken: HeldRun,
-    order: AttemptOrder,
-    services: WorkerServices,
-    leftovers: LeftoverRemover,
-    finish: Finish,
+    taken: HeldRun, order: AttemptOrder, services: WorkerServices, leftovers: LeftoverRemover
 ) -> RunSummary | None:
     past = taken.past
     over, ready = past.state.over, past.state.ready
@@ -176,14 +173,10 @@ def _of_record(
     job = replace(taken.job, verifier=order.task.verifier)
     setup = setup_of(order, services, job, taken.record, model_of(order, services))
     leftovers.remove(order.run_id, but=box.id)
-    return finish(
-        replace(
-            setup,
-            open_box=lambda _job, _progress: box,
-            past=past,
-            torn_bytes=taken.torn_bytes,
-        )
+    again = replace(
+        setup, open_box=lambda _job, _progress: box, past=past, torn_bytes=taken.torn_bytes
     )
+    return finished(again, services)
 
 
 def _reopened(taken: HeldRun, order: AttemptOrder, engine: Engine) -> Sandbox | None:

@@ -12,13 +12,11 @@ from agent.batch import failure
 from agent.batch.attempt import AttemptResult
 from agent.batch.order import AttemptEnd, AttemptOrder, WorkerServices
 from agent.batch.results.rows import attempt_row
-from agent.batch.take_up import model_of, setup_of, taken_up, used_in
+from agent.batch.take_up import finished, model_of, setup_of, taken_up, used_in
 from agent.batch.workspace import workspace_of
 from agent.errors import RecordError
 from agent.interrupts import SignalReceived
 from agent.lifecycle.job import Job
-from agent.lifecycle.session import RunSetup
-from agent.preparation.prepare import carry_out
 from agent.record import outcome as outcomes
 from agent.record.outcome import Interrupted
 from agent.record.run_log import OWN
@@ -91,7 +89,7 @@ def _void(order: AttemptOrder) -> AttemptResult:
 def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None:
     """What the run came to; None: it can't be gone on with."""
     if order.take_up and (runs_directory(order.directory) / order.run_id / EVENTS).exists():
-        return taken_up(order, services, lambda setup: _finished(setup, services))
+        return taken_up(order, services)
     workspace = workspace_of(order, services.environ)
     model = model_of(order, services)
     record = RunRecord.create(
@@ -99,7 +97,7 @@ def _summary(order: AttemptOrder, services: WorkerServices) -> RunSummary | None
     )
     try:
         job = job_of(order, workspace, services.environ)
-        return _finished(setup_of(order, services, job, record, model), services)
+        return finished(setup_of(order, services, job, record, model), services)
     finally:
         record.close()
 
@@ -119,8 +117,3 @@ def job_of(order: AttemptOrder, workspace: Workspace, environ: Mapping[str, str]
         accepted_risks=order.accepted_risks,
         environ=environ,
     )
-
-
-def _finished(setup: RunSetup, services: WorkerServices) -> RunSummary:
-    """Do the run, and write what is left to write."""
-    return carry_out(setup, telemetry=services.telemetry).document

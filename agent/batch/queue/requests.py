@@ -20,20 +20,17 @@ class QueueRequests(QueueReader):
 
     def resume(self) -> None:
         """Ask that tasks are begun again."""
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM settings WHERE name = 'paused'")
+        self._keep("paused", None)
 
     def employ(self, workers: int | None) -> None:
         """Ask for so many tasks at once; None: as the command says that the owner began with."""
-        if workers is not None:
-            self._keep("workers", str(workers))
-            return
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM settings WHERE name = 'workers'")
+        self._keep("workers", None if workers is None else str(workers))
 
-    def _keep(self, name: str, value: str) -> None:
+    def _keep(self, name: str, value: str | None) -> None:
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (name, value))
+            connection.execute("DELETE FROM settings WHERE name = ?", (name,))
+            if value is not None:
+                connection.execute("INSERT INTO settings VALUES (?, ?)", (name, value))
 
     def cancel(self, task_id: str | None) -> tuple[int, int]:
         """End what waits, and ask for what runs to end; of one task, or of all.

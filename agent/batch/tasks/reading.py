@@ -15,6 +15,8 @@ from agent.batch.tasks.permits import Permits
 from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.swebench import MARK, InstanceRows
 from agent.errors import UsageError
+from policies.errors import PolicyError
+from policies.file.document import utf8
 from policies.frozen import dataclass
 
 MAX_FILE_BYTES = 1 << 29
@@ -86,7 +88,12 @@ def _rows(path: Path, complaints: Complaints) -> Iterator[TaskRow]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UsageError(f"{path} is in no form that tasks come in: {_FORMS}")
-    return reader(_bytes(path), file=str(path), complaints=complaints)
+    try:
+        text = utf8(_bytes(path), file=str(path))
+    except PolicyError as error:
+        complaints.add(str(error.where), error.key, error.message)
+        return iter(())
+    return reader(text, file=str(path), complaints=complaints)
 
 
 def _bytes(path: Path) -> bytes:

@@ -15,21 +15,14 @@ from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.form import BUDGET_KEYS, ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
 from agent.batch.tasks.swebench import MARK
-from policies.errors import PolicyError
-from policies.file.document import utf8
 from policies.file.fields import unknown_key
 
 _CELL_LIMIT = 1 << 26
 _COLUMNS = (*ENTRY_KEYS, *(f"budget.{name}" for name in BUDGET_KEYS))
 
 
-def rows(raw: bytes, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
+def rows(text: str, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
     """The rows below the first, blank lines left out."""
-    try:
-        text = utf8(raw, file=file)
-    except PolicyError as error:
-        complaints.add(str(error.where), error.key, error.message)
-        return
     csv.field_size_limit(_CELL_LIMIT)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1

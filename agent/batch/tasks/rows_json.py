@@ -12,8 +12,7 @@ from typing import Any
 from agent.batch.task import TaskOrigin
 from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.row import TaskRow
-from policies.errors import PolicyError
-from policies.file.document import KeyPath, utf8
+from policies.file.document import KeyPath
 from policies.file.fields import shown_value
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -35,9 +34,8 @@ def _refused(constant: str) -> None:
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refused)
 
 
-def lines(raw: bytes, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
+def lines(text: str, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
     """The rows of JSONL, blank lines left out."""
-    text = _text(raw, file, complaints)
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -48,13 +46,11 @@ def lines(raw: bytes, *, file: str, complaints: Complaints) -> Iterator[TaskRow]
             yield from _row(value, file, number, line, complaints)
 
 
-def array(raw: bytes, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
+def array(text: str, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
     """The rows of one JSON list."""
-    text = _text(raw, file, complaints)
     at = _past_blank(text, 0)
     if not text.startswith("[", at):
-        if not complaints:
-            complaints.add(f"{file}:{_line(text, at)}", "", "rows of JSON stand in a list: `[`")
+        complaints.add(f"{file}:{_line(text, at)}", "", "rows of JSON stand in a list: `[`")
         return
     line, counted = _line(text, at), at
     at = _past_blank(text, at + 1)
@@ -79,14 +75,6 @@ def array(raw: bytes, *, file: str, complaints: Complaints) -> Iterator[TaskRow]
             )
             return
         at = _past_blank(text, at + 1)
-
-
-def _text(raw: bytes, file: str, complaints: Complaints) -> str:
-    try:
-        return utf8(raw, file=file)
-    except PolicyError as error:
-        complaints.add(str(error.where), error.key, error.message)
-        return ""
 
 
 def _row(value: Any, file: str, line: int, text: str, complaints: Complaints) -> Iterator[TaskRow]:

@@ -12,7 +12,7 @@ from agent.batch.tasks.complaints import Complaints
 from agent.batch.tasks.form import FILE_KEYS
 from agent.batch.tasks.row import TaskRow
 from policies.errors import PolicyError
-from policies.file.document import Document, KeyPath, parse_list, utf8
+from policies.file.document import Document, KeyPath, parse_list
 from policies.file.fields import shown_value, unknown_key
 
 _PLACES: Mapping[str, tuple[str, ...]] = {
@@ -23,10 +23,10 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
 """Where a task says the one itself, it takes none of the others from the defaults."""
 
 
-def rows(raw: bytes, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
-    """The rows of a file's bytes, in order. What is wrong with its outline is a complaint."""
+def rows(text: str, *, file: str, complaints: Complaints) -> Iterator[TaskRow]:
+    """The rows of a file, in order. What is wrong with its outline is a complaint."""
     try:
-        document = parse_list(utf8(raw, file=file), file=file, key="tasks", called="tasks file")
+        document = parse_list(text, file=file, key="tasks", called="tasks file")
     except PolicyError as error:
         complaints.add(str(error.where), error.key, error.message)
         return

@@ -12,7 +12,7 @@ from agent.batch.watching.events import BatchEvent
 from agent.batch.watching.frame import SoFar, frame
 from agent.batch.watching.interface import Watcher
 from agent.batch.watching.tally import Tally
-from agent.batch.watching.wording import in_words, is_silent
+from agent.batch.watching.wording import in_words
 from agent.terminal.screen import Line
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class LiveWatcher(Watcher):
         self._due_s = self._began_s
 
     def tell(self, event: BatchEvent) -> None:
-        if not is_silent(event):
-            self._block.print(Line(in_words(event)))
+        if words := in_words(event):
+            self._block.print(Line(words))
 
     def refresh(self) -> None:
         now_s = self._clock()

@@ -3,7 +3,7 @@
 from agent.batch.watching.events import BatchEvent
 from agent.batch.watching.interface import Watcher
 from agent.batch.watching.tally import Tally
-from agent.batch.watching.wording import in_words, is_silent
+from agent.batch.watching.wording import in_words
 from agent.terminal.screen import Line, Screen
 
 
@@ -13,7 +13,6 @@ class PlainWatcher(Watcher):
         self._tally = tally
 
     def tell(self, event: BatchEvent) -> None:
-        if is_silent(event):
-            return
-        tally = self._tally
-        self._screen.print(Line(f"[{tally.over}/{tally.total}] {in_words(event)}"))
+        if words := in_words(event):
+            tally = self._tally
+            self._screen.print(Line(f"[{tally.over}/{tally.total}] {words}"))

@@ -23,25 +23,11 @@ def how_many(count: int, kind: str) -> str:
     return f"{count} failed: {kind}" if kind in set(ErrorKind) else f"{count} {kind}"
 
 
-def is_silent(event: BatchEvent) -> bool:
-    """Whether a person is told nothing of it."""
-    match event:
-        case AttemptBegun(taken_up=taken_up):
-            return not taken_up
-        case AttemptEnded():
-            return event.is_said_already
-        case QueueSteered():
-            return True
-        case _:
-            return False
-
-
 def in_words(event: BatchEvent) -> str:
-    """One line for a person."""
+    """One line for a person; empty where he is told nothing of it."""
     match event:
-        case AttemptBegun(taken_up=taken_up):
-            how = "taken up" if taken_up else "begun"
-            return f"{named(event.task_id, event.attempt)}: {how} as {event.run_id}"
+        case AttemptBegun(taken_up=True):
+            return f"{named(event.task_id, event.attempt)}: taken up as {event.run_id}"
         case AttemptDelayed(result=result):
             words = one_line(result.detail, _DETAIL)
             kind = result.error_kind
@@ -49,12 +35,12 @@ def in_words(event: BatchEvent) -> str:
                 f"{named(result.task_id, result.attempt)}: {kind}: {words}; again in "
                 f"{event.wait_s:.0f} s"
             )
-        case AttemptEnded(result=result):
+        case AttemptEnded(result=result) if not event.is_said_already:
             return f"{named(result.task_id, result.attempt)}: {_ended(result)}"
         case BatchNotice(text=text):
             return visible(text)
-        case QueueSteered():
-            return "the queue was changed by another process"
+        case AttemptBegun() | AttemptEnded() | QueueSteered():
+            return ""
 
 
 def _ended(result: AttemptResult) -> str:
