@@ -217,7 +217,7 @@ def reason(result: Verification) -> str:
         case NotAsked():
             return "no --verify command was given"
         case NotRun():
-            return result.reason
+            return f"{result.command} was not run: {result.reason}"
 
 
 def _failure(result: Failed) -> str:

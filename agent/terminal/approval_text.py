@@ -5,9 +5,9 @@ text in it looks like the end of it or like the prompt; what a terminal would ob
 show as something else is written as what it is; nothing is cut.
 """
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
 
 from rich.cells import cell_len, chop_cells
 
@@ -18,6 +18,7 @@ from policies.decision import Ask, Call
 _FIRST, _NEXT, _WRAPPED = "│ ", "│ ", "┆ "
 _LEAST_WIDTH = 20
 _LONG_BLANK = 12
+_LONG_RUN = re.compile(f" {{{_LONG_BLANK},}}")
 _MANY_LINES = 20
 _MANY_CHARACTERS = 2000
 _NAMED = 6
@@ -28,8 +29,9 @@ def question(call: Call, ask: Ask, *, width: int) -> list[str]:
     words = call_in_words(call.tool, call.arguments)
     lines = [f"? {call.tool} asks for your consent: {visible(ask.reason)} ({visible(ask.rule)})"]
     lines += _framed(words, width)
-    for name, value in _others(call.arguments).items():
-        lines += _framed(f"{name}: {value}", width)
+    for name, value in call.arguments.items():
+        if name not in {"command", "path"}:
+            lines += _framed(f"{name}: {value}", width)
     everything = words + "".join(map(str, call.arguments.values()))
     if len(lines) > _MANY_LINES or len(words) > _MANY_CHARACTERS:
         count = words.count("\n") + 1
@@ -42,27 +44,18 @@ def question(call: Call, ask: Ask, *, width: int) -> list[str]:
     return lines
 
 
-def _others(arguments: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in arguments.items() if name not in {"command", "path"}}
-
-
 def _framed(text: str, width: int) -> list[str]:
     room = max(_LEAST_WIDTH, width) - cell_len(_FIRST)
     lines: list[str] = []
     for line in text.split("\n"):
-        pieces = chop_cells(_plain(line), room) or [""]
+        pieces = chop_cells(_blanks("".join(map(_spelled, visible(line)))), room) or [""]
         lines.append(_FIRST + pieces[0])
         lines += [_WRAPPED + piece for piece in pieces[1:]]
     return lines
 
 
-def _plain(line: str) -> str:
-    """One line with each character that shows nothing, or changes another, spelled out."""
-    shown = "".join(_spelled(char) for char in visible(line))
-    return _blanks(shown)
-
-
 def _spelled(char: str) -> str:
+    """A character that shows nothing, or changes another, as what it is."""
     if char.isascii():
         return "\\t" if char == "\t" else char
     # Combining marks draw over what is before them; blanks that are no blank to a shell.
@@ -77,20 +70,13 @@ def _blanks(line: str) -> str:
     end = len(line) - len(text)
     body = text.lstrip(" ")
     start = len(text) - len(body)
-    pieces: list[str] = []
-    run = 0
-    for char in body:
-        if char == " ":
-            run += 1
-            continue
-        pieces += [_run(run), char]
-        run = 0
-    lead = " " * start if start < 4 * _LONG_BLANK else _run(start)
-    return lead + "".join(pieces) + (f"⟨{end} blanks⟩" if end else "")
+    lead = " " * start if start < 4 * _LONG_BLANK else _length(start)
+    within = _LONG_RUN.sub(lambda run: _length(len(run[0])), body)
+    return lead + within + (f"⟨{end} blanks⟩" if end else "")
 
 
-def _run(length: int) -> str:
-    return " " * length if length < _LONG_BLANK else f" ⟨{length} blanks⟩ "
+def _length(blanks: int) -> str:
+    return f" ⟨{blanks} blanks⟩ "
 
 
 def _foreign(text: str) -> str:

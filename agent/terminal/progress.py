@@ -263,30 +263,27 @@ class Display:
         self._rest()
         if event.tool == "update_plan":
             return
-        failed = event.is_error or event.exit_code not in {None, 0}
         if self._layout is Layout.FOLDED:
-            self._folded(event, failed=failed)
+            self._folded(event)
             return
         self._output(_OUTPUT_LINES)
-        style = "red" if event.is_error else "yellow" if failed else "green"
         words = Line("    ")
         if event.tool not in _LIVE:
             words = Line("  ").append(f"{self._words}  ", "bold")
-        words.append(one_line(event.brief, 200), style)
+        words.append(one_line(event.brief, 200), _style(event))
         if event.tool == "bash" or event.seconds >= _SLOW_S:
             words.append(f"  {event.seconds:.2f} s", "dim")
         self._print(words)
         self._kernel(event)
 
-    def _folded(self, event: CallEnded, *, failed: bool) -> None:
-        style = "red" if event.is_error else "yellow" if failed else "green"
+    def _folded(self, event: CallEnded) -> None:
         took = f"  {event.seconds:.1f} s" if event.seconds >= _SLOW_S else ""
-        tail = Line(f"  {one_line(event.brief, 80)}", style).append(took, "dim")
+        tail = Line(f"  {one_line(event.brief, 80)}", _style(event)).append(took, "dim")
         head = Line(f"  {event.number} ", "dim").append(self._words, "default")
         # How it ended is always there; the call gives way.
         self._end_flow()
         self._notes.print_cut(head, tail)
-        if failed:
+        if event.failed:
             self._output(_FOLDED_LINES)
         self._kernel(event)
 
@@ -330,6 +327,12 @@ class Display:
         """Give the cursor back, whatever happened."""
         self._end_flow()
         self._rest()
+
+
+def _style(event: CallEnded) -> str:
+    if event.is_error:
+        return "red"
+    return "yellow" if event.failed else "green"
 
 
 def _named(paths: Sequence[bytes]) -> str:

@@ -18,7 +18,8 @@ from agent.risk.finding import NEVER_ACCEPTED, NOT_APPROVED, Finding, Severity
 from agent.risk.opinion import Concern, NoOpinion, OpinionVerdict, SecondOpinion, in_words
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
-from agent.verification import Failed, NotAsked, NotRun, Verified
+from agent.verification import NotAsked, Verified
+from agent.verification import in_words as verification_words
 from sandbox.patch.values import ChangeKind, LeftOut
 from sandbox.workspace.source import PREFIX as IMAGE
 
@@ -105,9 +106,9 @@ def print_result(
         say(f"proved: baseline + patch = tree {summary.tree[:12]}", "green")
     for line in _kernel_refusals(summary):
         say(line, "yellow")
-    verified = _verification(summary)
-    if verified is not None:
-        say(*verified)
+    if not isinstance(summary.verification, NotAsked):
+        passed = isinstance(summary.verification, Verified)
+        say(one_line(verification_words(summary.verification)), "green" if passed else "red")
     for text, style in opinion_lines(summary.opinion):
         screen.print_hanging(Line(text, style), margin=_HANGING)
     if summary.container_left is not None:
@@ -275,22 +276,6 @@ def _kernel_refusals(summary: RunSummary) -> list[str]:
 def _some(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:_CALLS_NAMED]))
     return shown if len(numbers) <= _CALLS_NAMED else f"{shown} …"
-
-
-def _verification(summary: RunSummary) -> tuple[str, str] | None:
-    match summary.verification:
-        case Verified(command=command):
-            words = f"verified: {one_line(command)} passes in a fresh container with the patch"
-            return words, "green"
-        case Failed() as failed:
-            how = f"{failed.ending}, exit code {failed.exit_code}"
-            command = one_line(failed.command)
-            words = f"not verified: {command}: {how}, in a fresh container with the patch"
-            return words, "red"
-        case NotRun(command=command, reason=reason):
-            return f"not verified: {one_line(command)} was not run: {one_line(reason)}", "red"
-        case NotAsked():
-            return None
 
 
 def _next(run: RecordedRun) -> str:

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from agent.terminal.screen import Line, write_nowhere
+from agent.terminal.screen import Line, Screen, write_nowhere
 
 _LEAST_WIDTH = 20
 _LEAST_HEAD = 8
@@ -17,13 +17,17 @@ def console(*, leavable: bool = False, errors: bool = False) -> Console:
     return kind(emoji=False, markup=False, highlight=False, stderr=errors)
 
 
-class RichScreen:
-    """Fits `agent.terminal.screen.Screen`."""
+class RichScreen(Screen):
+    """A terminal; what is written to one that turns out to be none has no width."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__(console.file)
         self._console = console
         self._status: Status | None = None
-        self.fancy = (console.encoding or "").lower().startswith("utf")
+
+    @property
+    def fancy(self) -> bool:
+        return self._console.encoding.startswith("utf")
 
     @property
     def width(self) -> int | None:

@@ -1,13 +1,13 @@
 """Lines for a person, and where they go.
 
-Owns what a line is (`Line`), and the screen that is none: a pipe or a file gets the words alone.
+Owns what a line is (`Line`), and what becomes of one in a pipe or a file: the words alone are left.
 Knows no library; the one for terminals is loaded where there is a terminal.
 """
 
 import os
 import sys
 from collections.abc import Mapping
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
 _TAB = 8
 _STYLED_ANYWAY = ("FORCE_COLOR", "TTY_COMPATIBLE")
@@ -30,29 +30,50 @@ class Line:
         return "".join(text for text, _ in self.parts)
 
 
-class Screen(Protocol):
-    """Where lines go. What others wrote must have been made visible before."""
+class Screen:
+    """Where lines go: a pipe or a file, and by way of `RichScreen` a terminal, which has a width.
+    What others wrote must have been made visible before."""
 
-    fancy: bool
-    """Can it show more than ASCII?"""
+    def __init__(self, file: IO[str], *, leavable: bool = False) -> None:
+        """Args:
+        leavable: whoever reads may leave; then the rest goes nowhere, and no error is raised.
+        """
+        self._file = file
+        self._leavable = leavable
+
+    @property
+    def fancy(self) -> bool:
+        """Can it show more than ASCII?"""
+        return (getattr(self._file, "encoding", None) or "").lower().startswith("utf")
 
     @property
     def width(self) -> int | None:
         """Cells of a line; None where lines have no end."""
+        return None
 
     def print(self, line: Line, *, end: str = "\n") -> None:
         """One line. A terminal goes on at its left edge where it is too long."""
+        try:
+            self._file.write(line.plain.expandtabs(_TAB) + end)
+            self._file.flush()
+        except BrokenPipeError:
+            if not self._leavable:
+                raise
+            write_nowhere(self._file)
 
     def print_cut(self, line: Line, tail: Line | None = None) -> None:
         """One line, cut to the width of a terminal; the tail stands whole."""
+        self.print(Line(line.plain + (tail.plain if tail is not None else "")))
 
-    def print_hanging(self, line: Line, *, margin: str = "  ") -> None:
+    def print_hanging(self, line: Line, *, margin: str = "  ") -> None:  # noqa: ARG002
         """One line whose rest, where it is too long for a terminal, stands behind a margin: at the
         left edge stand our own questions, and what others wrote must not get there by being long.
         """
+        self.print(line)
 
-    def print_marked(self, line: Line, mark: str) -> None:
+    def print_marked(self, line: Line, mark: str) -> None:  # noqa: ARG002
         """One line, broken anywhere for a terminal; the mark stands before each further piece."""
+        self.print(line)
 
     def wait(self, what: Line) -> None:
         """A line that moves while nothing else does; where the screen can take it back."""
@@ -64,54 +85,13 @@ class Screen(Protocol):
         """Take the line that moves back."""
 
 
-class PlainScreen:
-    """A pipe or a file."""
-
-    width = None
-
-    def __init__(self, file: IO[str] | None = None, *, leavable: bool = False) -> None:
-        """Args:
-        leavable: whoever reads may leave; then the rest goes nowhere, and no error is raised.
-        """
-        self._file: IO[str] = sys.stdout if file is None else file
-        self._leavable = leavable
-        self.fancy = str(getattr(self._file, "encoding", None) or "").lower().startswith("utf")
-
-    def print(self, line: Line, *, end: str = "\n") -> None:
-        try:
-            self._file.write(line.plain.expandtabs(_TAB) + end)
-            self._file.flush()
-        except BrokenPipeError:
-            if not self._leavable:
-                raise
-            write_nowhere(self._file)
-
-    def print_cut(self, line: Line, tail: Line | None = None) -> None:
-        self.print(Line(line.plain + (tail.plain if tail is not None else "")))
-
-    def print_hanging(self, line: Line, *, margin: str = "  ") -> None:  # noqa: ARG002
-        self.print(line)
-
-    def print_marked(self, line: Line, mark: str) -> None:  # noqa: ARG002
-        self.print(line)
-
-    def wait(self, what: Line) -> None:
-        pass
-
-    def waiting(self, what: Line) -> None:
-        pass
-
-    def rest(self) -> None:
-        pass
-
-
 def open_screen(
     environ: Mapping[str, str], *, leavable: bool = False, errors: bool = False
 ) -> Screen:
     """Standard output, as a screen.
 
     Args:
-        leavable: as for `PlainScreen`: a run goes on though its reader left.
+        leavable: as for `Screen`: a run goes on though its reader left.
         errors: standard error instead.
     """
     file = sys.stderr if errors else sys.stdout
@@ -119,7 +99,7 @@ def open_screen(
         from agent.terminal.rich_screen import RichScreen, console  # noqa: PLC0415 - slow
 
         return RichScreen(console(leavable=leavable, errors=errors))
-    return PlainScreen(file, leavable=leavable)
+    return Screen(file, leavable=leavable)
 
 
 def print_line(line: str) -> None:

@@ -2,8 +2,7 @@
 
 import os
 import re
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,16 +115,14 @@ SHARD = converted(
 )
 
 
-@contextmanager
-def opened(directory: Path) -> Generator[BatchQueue]:
+def opened(directory: Path) -> closing[BatchQueue]:
     """The queue of a batch that was begun, whoever works on it.
 
     Raises:
         UsageError: there is none.
         RecordError: it can't be used.
     """
-    with closing(BatchQueue.open(directory)) as store:
-        yield store
+    return closing(BatchQueue.open(directory))
 
 
 def unowned(directory: Path) -> None:

@@ -7,7 +7,7 @@ from agent.batch.watching.interface import Watcher
 from agent.batch.watching.json_lines import JsonWatcher
 from agent.batch.watching.plain import PlainWatcher
 from agent.batch.watching.tally import Tally
-from agent.terminal.screen import PlainScreen, print_line
+from agent.terminal.screen import Screen, print_line
 
 
 def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:
@@ -20,4 +20,4 @@ def open_watcher(tally: Tally, board: Board, *, json_lines: bool) -> Watcher:
         from agent.terminal.rich_screen import console
 
         return LiveWatcher(LiveBlock(console(leavable=True, errors=True)), tally, board)
-    return PlainWatcher(PlainScreen(sys.stderr, leavable=True), tally)
+    return PlainWatcher(Screen(sys.stderr, leavable=True), tally)

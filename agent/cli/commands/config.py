@@ -110,14 +110,14 @@ def _settings(configuration: Configuration, environ: Mapping[str, str]) -> Itera
     openai, at = configuration.openai, "providers.openai"
     yield sources.setting(f"{at}.base_url", openai.base_url, before="OPENAI_BASE_URL")
     yield sources.key(f"{at}.api_key_env", openai.api_key_env, "OPENAI_API_KEY")
-    yield sources.setting("prices", configuration.prices)
-    yield sources.setting("instructions", configuration.instructions)
-    yield sources.setting("skills", configuration.skills)
-    yield sources.setting("context_files", configuration.context_files, built_in=True)
-    yield sources.setting(
-        "max_output_tokens", configuration.max_output_tokens, built_in=str(DEFAULT_MAX_TOKENS)
-    )
-    yield sources.setting("tool_form", configuration.tool_form, built_in=str(ToolForm.AUTO))
+    built_in: dict[str, str | bool] = {
+        "context_files": True,
+        "max_output_tokens": str(DEFAULT_MAX_TOKENS),
+        "tool_form": str(ToolForm.AUTO),
+    }
+    for key in ("prices", "instructions", "skills", *built_in):
+        said = getattr(configuration, key)
+        yield sources.setting(key, said, built_in=built_in.get(key))
     budget = configuration.cache_budget_bytes
     yield sources.setting(
         "cache_budget",
@@ -145,19 +145,17 @@ def _anthropic(configuration: Configuration, sources: _ConfigSources) -> Iterato
                 yield sources.key(
                     f"{at}.auth_token_env", api.auth_token_env, "ANTHROPIC_AUTH_TOKEN"
                 )
-        case Bedrock() as bedrock:
+        case Bedrock() as cloud:
             yield sources.setting(f"{at}.service", "bedrock")
-            yield sources.setting(
-                f"{at}.base_url", bedrock.base_url, before="ANTHROPIC_BEDROCK_BASE_URL"
-            )
-            yield sources.setting(f"{at}.region", bedrock.region, after=open_model.AWS_REGION)
-        case Vertex() as vertex:
+            base_url = "ANTHROPIC_BEDROCK_BASE_URL"
+            yield sources.setting(f"{at}.base_url", cloud.base_url, before=base_url)
+            yield sources.setting(f"{at}.region", cloud.region, after=open_model.AWS_REGION)
+        case Vertex() as cloud:
             yield sources.setting(f"{at}.service", "vertex")
-            yield sources.setting(
-                f"{at}.base_url", vertex.base_url, before="ANTHROPIC_VERTEX_BASE_URL"
-            )
-            yield sources.setting(f"{at}.project", vertex.project, after=open_model.GOOGLE_PROJECT)
-            yield sources.setting(f"{at}.region", vertex.region, after=open_model.GOOGLE_REGION)
+            base_url = "ANTHROPIC_VERTEX_BASE_URL"
+            yield sources.setting(f"{at}.base_url", cloud.base_url, before=base_url)
+            yield sources.setting(f"{at}.project", cloud.project, after=open_model.GOOGLE_PROJECT)
+            yield sources.setting(f"{at}.region", cloud.region, after=open_model.GOOGLE_REGION)
 
 
 def _built_in_model(configuration: Configuration) -> str | None:

@@ -17,7 +17,7 @@ from agent.servers.acp.permission import EditorAsker
 from agent.servers.acp.prompt import Asked
 from agent.servers.acp.view import EditorView
 from agent.terminal.result import print_diffstat, print_risk
-from agent.terminal.screen import PlainScreen
+from agent.terminal.screen import Screen
 from agent.untrusted_text import decode, one_line
 from policies.frozen import dataclass
 
@@ -86,7 +86,7 @@ def offered(commands: SlashCommands, view: EditorView, before: bytes) -> bytes:
 def _stat(summary: RunSummary) -> list[str]:
     """Findings and changed files, in the words of a run's end."""
     text = io.StringIO()
-    screen = PlainScreen(text)
+    screen = Screen(text)
     print_risk(screen, summary)
     print_diffstat(screen, summary)
     return text.getvalue().splitlines()

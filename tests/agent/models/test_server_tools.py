@@ -17,7 +17,7 @@ from agent.record.runs import RecordedRun
 from agent.review.pages.report import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
-from agent.terminal.screen import PlainScreen
+from agent.terminal.screen import Screen
 from fakes.model import ToldModel, say
 from fakes.runs import FakeRun
 from policies.policy import SERVER_TOOLS, Policy
@@ -84,7 +84,7 @@ def test_terminal_report_and_summary_say_that_text_could_leave(
     tmp_path: Path, policy: Policy
 ) -> None:
     out = StringIO()
-    console = PlainScreen(out)
+    console = Screen(out)
     display = Display(console)
     fake = FakeRun(home=tmp_path, policy=lists(policy, "web_search"), also=display.show)
     summary = fake.go(ToldModel(searched()))
@@ -102,7 +102,7 @@ def test_terminal_report_and_summary_say_that_text_could_leave(
 
 def test_without_them_nothing_is_said(tmp_path: Path, policy: Policy) -> None:
     out = StringIO()
-    display = Display(PlainScreen(out))
+    display = Display(Screen(out))
     fake = FakeRun(home=tmp_path, policy=policy, also=display.show)
     summary = fake.go(ToldModel(say("Done.")))
     assert "text can leave" not in out.getvalue() + render(summary, fake.log)

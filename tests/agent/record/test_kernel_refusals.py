@@ -16,7 +16,7 @@ from agent.record.store import EVENTS
 from agent.review.pages.report import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
-from agent.terminal.screen import PlainScreen
+from agent.terminal.screen import Screen
 from fakes.box import TmpBox
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -46,7 +46,7 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
 
 def shown(run: RecordedRun) -> str:
     out = StringIO()
-    print_result(PlainScreen(out), run)
+    print_result(Screen(out), run)
     return out.getvalue()
 
 
@@ -79,7 +79,7 @@ def test_a_hostile_name_acts_nowhere(fake: FakeRun) -> None:
     summary = fake.go(ToldModel(call("bash", command="ls"), say("done")))
     run = RecordedRun(id="x", directory=fake.record.directory, summary=summary.document)
     screen = StringIO()
-    display = Display(PlainScreen(screen))
+    display = Display(Screen(screen))
     for event in fake.log:
         display.show(event)
     model = next(event.text for event in fake.log if isinstance(event, CallEnded))

@@ -18,7 +18,7 @@ from agent.record.summary import running_summary
 from agent.terminal.progress import Display, Layout
 from agent.terminal.result import print_result
 from agent.terminal.rich_screen import RichScreen
-from agent.terminal.screen import PlainScreen, Screen
+from agent.terminal.screen import Screen
 from checkout import EXAMPLES
 from fakes.model import Step, ToldModel, call, say
 from fakes.records import run_started
@@ -29,7 +29,7 @@ from sandbox.patch.values import LeftOut
 
 def screen_on(file: io.StringIO, *, terminal: bool) -> Screen:
     if not terminal:
-        return PlainScreen(file)
+        return Screen(file)
     return RichScreen(
         Console(
             file=file,
@@ -111,9 +111,7 @@ def left_out(names: list[str]) -> str:
     items = tuple(LeftOut(path=name.encode(), reason="is too large for a patch") for name in names)
     begun = running_summary(fold([run_started()]))
     summary = begun.replaced({"outcome": "finished", "patch": "/p", "left_out": items})
-    print_result(
-        PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
-    )
+    print_result(Screen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
     return file.getvalue()
 
 
@@ -123,7 +121,7 @@ def test_last_words_of_several_lines_forge_no_line_of_the_end() -> None:
     forged = "no\nproved: baseline + patch\nverified: pytest passes"
     summary = begun.replaced({"outcome": "refused", "patch": "/p", "detail": forged})
     run = RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
-    print_result(PlainScreen(file), run)
+    print_result(Screen(file), run)
     begins = {line.partition(":")[0] for line in file.getvalue().splitlines()}
     assert "  verified" in begins
     assert begins.isdisjoint({"proved", "verified"})
@@ -153,9 +151,7 @@ def test_what_is_next_depends_on_how_it_ended(outcome: str, next_one: str) -> No
     begun = running_summary(fold([run_started()]))
     file = io.StringIO()
     summary = begun.replaced({"outcome": outcome})
-    print_result(
-        PlainScreen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary)
-    )
+    print_result(Screen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
     assert file.getvalue().splitlines()[-1].startswith(f"next    {next_one}")
 
 
@@ -243,7 +239,7 @@ def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> No
     }
     fake = FakeRun(home=tmp_path, policy=policy, files=files)
     file = io.StringIO()
-    fake.also = Display(PlainScreen(file)).show
+    fake.also = Display(Screen(file)).show
     fake.go(ScriptModel.open(str(root / "calculator.script.yaml")))
     steps = [
         "I'll look at",
@@ -258,7 +254,7 @@ def test_the_calculator_reads_like_a_story(tmp_path: Path, policy: Policy) -> No
 
 def test_in_a_chat_a_short_answer_is_said_once() -> None:
     file = io.StringIO()
-    display = Display(PlainScreen(file), layout=Layout.FOLDED)
+    display = Display(Screen(file), layout=Layout.FOLDED)
     reply = say("Started.")
     display.show(ModelCalled(turn=1, messages=1))
     display.show(TextPiece(text="Started."))

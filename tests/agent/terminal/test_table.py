@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from agent.terminal.rich_screen import RichScreen
-from agent.terminal.screen import PlainScreen
+from agent.terminal.screen import Screen
 from agent.terminal.table import Column, print_table
 from agent.untrusted_text import one_line
 
@@ -26,7 +26,7 @@ ROW = ("20261129-120000-aaaa", "finished", "12", "宽" * 20, "/a/long/way/to/the
 def shown(width: int | None, *rows: tuple[str, ...]) -> list[str]:
     file = io.StringIO()
     if width is None:
-        print_table(PlainScreen(file), COLUMNS, rows)
+        print_table(Screen(file), COLUMNS, rows)
     else:
         console = Console(file=file, force_terminal=True, width=width, color_system=None)
         print_table(RichScreen(console), COLUMNS, rows)

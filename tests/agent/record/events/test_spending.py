@@ -19,7 +19,7 @@ from agent.record.runs import RecordedRun
 from agent.review.pages.report import render
 from agent.terminal.progress import Display
 from agent.terminal.result import print_result
-from agent.terminal.screen import PlainScreen
+from agent.terminal.screen import Screen
 from fakes.conversation import with_budget
 from fakes.model import ToldModel, call, say
 from fakes.runs import FakeRun
@@ -40,7 +40,7 @@ def fake(tmp_path: Path, policy: Policy) -> FakeRun:
 
 def shown(*events: Event) -> str:
     out = io.StringIO()
-    display = Display(PlainScreen(out))
+    display = Display(Screen(out))
     for event in events:
         display.show(event)
     return out.getvalue()
@@ -59,7 +59,7 @@ def test_the_summary_says_what_it_cost_and_by_which_list(fake: FakeRun) -> None:
     run = RecordedRun(
         id=fake.record.run_id, directory=fake.record.directory, summary=summary.document
     )
-    print_result(PlainScreen(out), run)
+    print_result(Screen(out), run)
     assert "$0.0240 (by the list of today" in out.getvalue()
 
 
