@@ -77,6 +77,9 @@ ACCEPT_RISK = texts(
 )
 BECAUSE = text("--because", metavar="TEXT", help="Why what --accept-risk names may pass; kept.")
 MODEL = text("-m", "--model", metavar="MODEL", help="As for `moonpool run`.")
+VERIFY = text(
+    "--verify", metavar="CMD", help="At the end, run this in a fresh container with the patch."
+)
 KERNEL_POLICY: Parameter[Literal["require", "prefer"]] = choice(
     "--kernel-policy",
     words=("require", "prefer"),

@@ -4,11 +4,10 @@ Only what the person types is ever a command; what a model or a file says never 
 """
 
 import re
-from typing import assert_never
 
 from agent.chat.requests import Chat
 from agent.cli.chat.face import TerminalCommands, TerminalFace
-from agent.cli.chat.line_reader import InputCleared, InputEnded, InputLine, LineReader
+from agent.cli.chat.line_reader import LineReader
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
 from agent.record import outcome as outcomes
@@ -62,24 +61,14 @@ class ChatDriver:
     def _step(self, chat: Chat) -> bool:
         """Take one line and do what it says; False: it was the last."""
         interrupts = chat.session.interrupts
+        with interrupts.request(), chat.session.clock.stopped():
+            line = self.reader.read()
+        if line is None:
+            return False
+        if not line:
+            return True
         with interrupts.request():
-            line = self._read(chat.session)
-        match line:
-            case InputEnded():
-                return False
-            case InputCleared():
-                if line.complaint:
-                    self.face.say(line.complaint, "yellow")
-            case InputLine():
-                with interrupts.request():
-                    return self._do(chat, line.text)
-            case _:
-                assert_never(line)
-        return True
-
-    def _read(self, session: RunSession) -> InputLine | InputCleared | InputEnded:
-        with session.clock.stopped():
-            return self.reader.read()
+            return self._do(chat, line)
 
     def _do(self, chat: Chat, text: str) -> bool:
         """A request or a command; False: the person leaves."""

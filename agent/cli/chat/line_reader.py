@@ -11,47 +11,36 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.interrupts import Interrupts, SignalReceived
-from policies.frozen import dataclass
 
 HISTORY = "chat-history"
 """In the state directory."""
 _LINE_LIMIT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputLine:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputCleared:
-    """Nothing, and there is more to come: Ctrl-C, an empty line, one that was too long."""
-
-    complaint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class InputEnded:
-    """The end of the input, or Ctrl-D."""
-
-
-Typed = InputLine | InputCleared | InputEnded
-
-
 class LineReader(Protocol):
-    def read(self) -> Typed:
-        """The next line. Raises Stop for a signal that ends the chat."""
+    def read(self) -> str | None:
+        """The next line; empty where there is more to come (Ctrl-C, nothing but blanks, a line that
+        was too long), None at the end of the input or for Ctrl-D.
+
+        Raises SignalReceived for a signal that ends the chat.
+        """
 
 
 class PlainReader:
     """Lines as they come: from a pipe, or from a terminal that knows no escape sequences."""
 
-    def __init__(self, interrupts: Interrupts, *, prompt: str) -> None:
-        """`prompt` is empty where nobody reads it."""
+    def __init__(
+        self, interrupts: Interrupts, *, prompt: str, complain: Callable[[str], None]
+    ) -> None:
+        """Args:
+        prompt: empty where nobody reads it.
+        complain: told why a line is not taken.
+        """
         self._interrupts = interrupts
         self._prompt = prompt
+        self._complain = complain
 
-    def read(self) -> Typed:
+    def read(self) -> str | None:
         try:
             # The signal comes out of the prompt's own write, too.
             with self._interrupts.prompting():
@@ -62,16 +51,17 @@ class PlainReader:
             if self._interrupts.leaving or not self._prompt:
                 raise
             sys.stdout.write("\n")
-            return InputCleared(complaint="") if stop.name else InputEnded()
+            return "" if stop.name else None
         if not data:
             if self._prompt:
                 sys.stdout.write("\n")
-            return InputEnded()
+            return None
         if len(data) >= _LINE_LIMIT_BYTES and not data.endswith(b"\n"):
             while data and not data.endswith(b"\n"):
                 data = sys.stdin.buffer.readline(_LINE_LIMIT_BYTES)
-            return InputCleared(f"a line of more than {_LINE_LIMIT_BYTES} bytes is not taken")
-        return _line(data.decode("utf-8", "replace"))
+            self._complain(f"a line of more than {_LINE_LIMIT_BYTES} bytes is not taken")
+            return ""
+        return data.decode("utf-8", "replace").strip()
 
 
 class EditedReader:
@@ -123,24 +113,19 @@ class EditedReader:
             reserve_space_for_menu=0,
         )
 
-    def read(self) -> Typed:
+    def read(self) -> str | None:
         try:
             with self._interrupts.prompting():
                 text = self._session.prompt(self._prompt, handle_sigint=False)
         except KeyboardInterrupt:
-            return InputCleared()
+            return ""
         except EOFError:
-            return InputEnded()
+            return None
         except SignalReceived:
             if self._interrupts.leaving:
                 raise
-            return InputCleared()
-        return _line(text)
-
-
-def _line(text: str) -> Typed:
-    text = text.strip()
-    return InputLine(text=text) if text else InputCleared()
+            return ""
+        return text.strip()
 
 
 def _made(path: Path) -> bool:

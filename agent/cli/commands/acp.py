@@ -6,18 +6,13 @@ import sys
 from importlib.util import find_spec
 
 from agent.cli import options
-from agent.cli.arguments import Command, Given, Parameter, path, text
+from agent.cli.arguments import Command, Given, Parameter, path
 from agent.config import environment
 from agent.errors import extra_missing
 from agent.lifecycle.open_sandbox import open_sandbox
 from agent.preparation import workspace
 from policies.file.scalars import duration_s
 
-VERIFY = text(
-    "--verify",
-    metavar="CMD",
-    help="When a session ends, run this in a fresh container with the patch.",
-)
 ROOT = path("--root", metavar="DIR", help="Sessions may be in this directory, or below, alone.")
 ASK_TIMEOUT: Parameter[float] = Parameter(
     names=("--ask-timeout",),
@@ -49,7 +44,7 @@ def acp(given: Given) -> int:
     code = serve(
         ServerSettings(
             options=options.of_run(given, given[options.MODEL]),
-            verify=given[VERIFY],
+            verify=given[options.VERIFY],
             within=None if root is None else workspace.directory(root, "--root"),
             open_box=open_sandbox,
             open_recorded=open_as_recorded,
@@ -63,7 +58,7 @@ def acp(given: Given) -> int:
 COMMAND = Command(
     acp,
     (
-        *(options.POLICY, options.CEILING, options.MODEL, VERIFY, ROOT, ASK_TIMEOUT),
+        *(options.POLICY, options.CEILING, options.MODEL, options.VERIFY, ROOT, ASK_TIMEOUT),
         *(*options.OF_RISK, options.INSTRUCTIONS, options.CONTEXT_FILES),
     ),
     """

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.cli import options
-from agent.cli.arguments import Command, Given, text
+from agent.cli.arguments import Command, Given
 from agent.cli.chat import line_reader
 from agent.cli.chat.driver import ChatDriver
 from agent.cli.chat.face import COMMANDS, TerminalFace
@@ -20,10 +20,6 @@ from agent.terminal.progress import Display, Layout
 from agent.terminal.screen import open_screen
 from policies.decision import nobody_to_ask
 
-VERIFY = text(
-    "--verify", metavar="CMD", help="At the end, run this in a fresh container with the patch."
-)
-
 
 def chat(given: Given) -> int:
     """Have a chat; gives the exit code."""
@@ -32,7 +28,7 @@ def chat(given: Given) -> int:
         job = prepared.job(
             record.run_id,
             task="",
-            verify=given[VERIFY],
+            verify=given[options.VERIFY],
             may_ask=may_ask(json_lines=False, shown_on=sys.stdout),
         )
         return conduct(
@@ -54,7 +50,7 @@ def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
     )
     display = Display(screen, layout=Layout.FOLDED, notes=notes)
     asker = ChatAsker(screen, interrupts) if job.may_ask else None
-    reader = _reader(interrupts, home, redact, may_ask=job.may_ask)
+    face = TerminalFace(screen=screen, asker=asker)
     return Frontend(
         interrupts=interrupts,
         show=display.show,
@@ -62,22 +58,20 @@ def _front(job: Job, home: Path, redact: Callable[[str], str]) -> Frontend:
         answers=True,
         approve=asker if asker is not None else nobody_to_ask,
         driver=ChatDriver(
-            reader=reader, face=TerminalFace(screen=screen, asker=asker), display=display
+            reader=_reader(interrupts, face, home, redact), face=face, display=display
         ),
     )
 
 
 def _reader(
-    interrupts: Interrupts,
-    home: Path,
-    redact: Callable[[str], str],
-    *,
-    may_ask: bool,
+    interrupts: Interrupts, face: TerminalFace, home: Path, redact: Callable[[str], str]
 ) -> line_reader.LineReader:
-    if not may_ask:
-        return line_reader.PlainReader(interrupts, prompt="")
-    if environment.environ().get("TERM", "") in {"", "dumb", "unknown"}:
-        return line_reader.PlainReader(interrupts, prompt="> ")
+    may_edit = environment.environ().get("TERM", "") not in {"", "dumb", "unknown"}
+    if face.asker is None or not may_edit:
+        prompt = "" if face.asker is None else "> "
+        return line_reader.PlainReader(
+            interrupts, prompt=prompt, complain=lambda words: face.say(words, "yellow")
+        )
     return line_reader.EditedReader(
         interrupts,
         history=home / line_reader.HISTORY,
@@ -90,7 +84,7 @@ def _reader(
 COMMAND = Command(
     chat,
     (
-        *(options.WORKSPACE, options.POLICY, options.CEILING, options.MODEL, VERIFY),
+        *(options.WORKSPACE, options.POLICY, options.CEILING, options.MODEL, options.VERIFY),
         *(options.REVIEWER, *options.OF_RISK, *options.TO_MODEL),
     ),
     """

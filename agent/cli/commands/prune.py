@@ -89,9 +89,11 @@ class _Told:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._removed: list[dict[str, object]] = []
-        self._exported: list[dict[str, object]] = []
-        self._not_exported: list[dict[str, object]] = []
+        self._rows: dict[str, list[dict[str, object]]] = {
+            "removed": [],
+            "exported": [],
+            "not_exported": [],
+        }
 
     def say(self, line: str) -> None:
         if not self._as_json:
@@ -99,7 +101,7 @@ class _Told:
 
     def removed(self, removed: Sequence[Leftover]) -> None:
         for item in removed:
-            self._removed.append(_as_data(item))
+            self._rows["removed"].append(_as_data(item))
             of_run = f" of run {visible(item.run)}" if item.run else ""
             size = f", {item.own_bytes >> 20} MiB" if item.own_bytes >> 20 else ""
             name = item.id.removeprefix("sha256:")[:12]
@@ -108,7 +110,7 @@ class _Told:
     def rescued(self, item: Leftover, done: Rescued) -> None:
         refused = sorted({finding.id for finding in done.refused})
         exported = {"run_id": item.run, "patch": str(done.path), "files": done.files}
-        self._exported.append({**exported, "refused": refused})
+        self._rows["exported"].append({**exported, "refused": refused})
         count = "1 file" if done.files == 1 else f"{done.files} files"
         self.say(f"exported run {visible(item.run)}: {count} changed, {done.path}")
         if refused:
@@ -117,20 +119,13 @@ class _Told:
             )
 
     def not_exported(self, item: Leftover, reason: str, words: str) -> None:
-        self._not_exported.append({**_as_data(item), "reason": reason})
+        self._rows["not_exported"].append({**_as_data(item), "reason": reason})
         progress(f"moonpool: container {item.id[:12]} of run {one_line(item.run, 80)}{words}")
 
     def end(self, kept: Sequence[Leftover] = ()) -> None:
         """With `--json`: all of it."""
         if self._as_json:
-            print_json(
-                {
-                    "removed": self._removed,
-                    "exported": self._exported,
-                    "not_exported": self._not_exported,
-                    "kept": [_as_data(item) for item in kept],
-                }
-            )
+            print_json({**self._rows, "kept": [_as_data(item) for item in kept]})
 
 
 def _as_data(item: Leftover) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import assert_never
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, flag
 from agent.cli.commands.runs import document_of
-from agent.cli.options import RUN
+from agent.cli.options import AS_JSON, RUN
 from agent.cli.past_run import OF_WORKSPACE, past_run
 from agent.cli.saying import print_json
 from agent.config import environment
@@ -26,7 +26,6 @@ _SAID_LINES = 200
 _OUTPUT_LINES = 60
 _MARKS = {RowKind.ASKED: "> ", RowKind.ANSWERED: "< "}
 PATCH = flag("--patch", help="Print the patch itself.")
-AS_JSON = flag("--json", help="The summary as a JSON object.")
 
 
 def show(given: Given) -> int:

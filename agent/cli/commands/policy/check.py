@@ -3,9 +3,9 @@
 import sys
 
 from agent import exit_codes
-from agent.cli.arguments import Command, Given, argument, flag
+from agent.cli.arguments import Command, Given, argument
 from agent.cli.commands.policy.image import about_image, unknown_image
-from agent.cli.options import CEILING
+from agent.cli.options import AS_JSON, CEILING
 from agent.cli.saying import print_json
 from agent.preparation.policy import permit
 from agent.record.events.kinds import served_in_words
@@ -14,7 +14,6 @@ from policies.errors import PolicyError
 from policies.operator.check import as_data, broken_examples, shown
 
 FILE = argument("FILE")
-ERRORS_AS_JSON = flag("--json", help="The errors as JSON.")
 
 
 def check(given: Given) -> int:
@@ -30,7 +29,7 @@ def check(given: Given) -> int:
         )
     except PolicyError as unusable:
         found = unusable.all
-    if given[ERRORS_AS_JSON]:
+    if given[AS_JSON]:
         print_json({"file": file, "errors": [as_data(error) for error in found]})
         return exit_codes.USAGE if found else exit_codes.DONE
     for error in found:
@@ -63,7 +62,7 @@ def check(given: Given) -> int:
 
 COMMAND = Command(
     check,
-    (FILE, CEILING, ERRORS_AS_JSON),
+    (FILE, CEILING, AS_JSON),
     """
 
     Example: moonpool policy check my-policy.yaml

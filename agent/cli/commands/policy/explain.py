@@ -4,8 +4,8 @@ import shlex
 import sys
 
 from agent import exit_codes
-from agent.cli.arguments import Command, Given, argument, choice, flag, rest
-from agent.cli.options import CEILING
+from agent.cli.arguments import Command, Given, argument, choice, rest
+from agent.cli.options import AS_JSON, CEILING
 from agent.cli.saying import print_json
 from agent.config import environment
 from agent.preparation.policy import permit
@@ -30,7 +30,6 @@ TOOL = choice(
     ),
     help="Another tool than bash; its path stands for COMMAND.",
 )
-AS_JSON = flag("--json", help="The parts as JSON.")
 
 
 def explain(given: Given) -> int:

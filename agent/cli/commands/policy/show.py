@@ -4,7 +4,7 @@ import sys
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, argument, flag, text
-from agent.cli.options import CEILING
+from agent.cli.options import AS_JSON, CEILING
 from agent.cli.saying import print_json, progress
 from agent.config import environment
 from agent.preparation.policy import permit
@@ -23,7 +23,6 @@ NAME = argument("POLICY")
 RESOLVED = flag("--resolved", help="Which files of the image it lets run, and why.")
 IMAGE = text("--image", metavar="IMG", help="Instead of the policy's own.")
 ASK = flag("--ask", help="As where somebody can be asked, on a terminal.")
-AS_JSON = flag("--json", help="For a program to read.")
 RULES = flag("--rules", help="Print every Landlock rule.")
 
 
