@@ -14,6 +14,7 @@ from rich.cells import cell_len, chop_cells
 from agent.record.events.kinds import call_in_words
 from agent.untrusted_text import visible
 from policies.decision import Ask, Call
+from policies.errors import listed
 
 _FIRST, _NEXT, _WRAPPED = "│ ", "│ ", "┆ "
 _LEAST_WIDTH = 20
@@ -82,9 +83,7 @@ def _length(blanks: int) -> str:
 def _foreign(text: str) -> str:
     """Letters outside ASCII by name: a Cyrillic a looks like an `a`."""
     found = Counter(char for char in text if not char.isascii() and char.isalpha())
-    named = [
-        f"{char} {unicodedata.name(char, f'U+{ord(char):04X}')}"
-        for char, _ in found.most_common(_NAMED)
-    ]
-    more = len(found) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more > 0 else "")
+    named = (
+        f"{char} {unicodedata.name(char, f'U+{ord(char):04X}')}" for char, _ in found.most_common()
+    )
+    return listed(named, _NAMED, empty="")

@@ -4,7 +4,7 @@ Owns the wording and the layout. Every text that a model or a repository had a h
 visible first and printed as text, never as markup: nothing in it acts on the terminal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ from agent.record.events.lifecycle import ExportFailed, Notice, RunStarted, Sand
 from agent.terminal.screen import Line, Screen
 from agent.tools.registry import PlanArguments, PlanStatus
 from agent.untrusted_text import decode, one_line, path_text, shortened, visible
+from policies.errors import listed
 
 if TYPE_CHECKING:
     from agent.terminal.stream_wrap import StreamWrapper
@@ -170,7 +171,8 @@ class Display:
         words = f"sealed container {event.container[:12]} ready"
         told = [item for item in event.left_behind if item.kind in {"unusable", "borrowed"}]
         if absent := [item.path for item in event.left_behind if item not in told]:
-            words += f"; not copied in: {_named(absent)}"
+            names = (shortened(path_text(path)) for path in absent)
+            words += f"; not copied in: {listed(names, _LEFT_BEHIND_NAMED)}"
         self._say(f"{words} ({event.seconds:.1f} s)", "dim")
         for item in told[:_LEFT_BEHIND_NAMED]:
             self._say(one_line(f"{path_text(item.path)} {item.reason}", 600), "yellow")
@@ -333,9 +335,3 @@ def _style(event: CallEnded) -> str:
     if event.is_error:
         return "red"
     return "yellow" if event.failed else "green"
-
-
-def _named(paths: Sequence[bytes]) -> str:
-    shown = ", ".join(shortened(path_text(path)) for path in paths[:_LEFT_BEHIND_NAMED])
-    rest = len(paths) - _LEFT_BEHIND_NAMED
-    return f"{shown} and {rest} more" if rest > 0 else shown

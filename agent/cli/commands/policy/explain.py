@@ -1,7 +1,6 @@
 """``moonpool policy explain``."""
 
 import shlex
-import sys
 
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, argument, choice, rest
@@ -39,9 +38,6 @@ def explain(given: Given) -> int:
     found = explained(policy, command) if tool == "bash" else explain_file(policy, tool, command)
     if given[AS_JSON]:
         print_json(found.as_data())
-        return exit_codes.DONE
-    if not sys.stdout.isatty():
-        print(visible(str(found)))
         return exit_codes.DONE
     styles = {
         CommandOutcome.ALLOW: "green",

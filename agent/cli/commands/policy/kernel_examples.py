@@ -89,29 +89,25 @@ def trials(
                 done = box.run(result.command, timeout_s=TIMEOUT_S)
             finally:
                 box.close()
-            yield judged(result, done)
+            met, detail = _met(result, done)
+            yield KernelExample(example=result, met=met, detail=detail)
 
 
-def judged(example: ExampleResult, done: CommandResult) -> KernelExample:
-    """What a result says of the kernel."""
+def _met(example: ExampleResult, done: CommandResult) -> tuple[KernelOutcome, str]:
+    """What a result says of the kernel, and in a line of how it ended."""
     err = decode(done.stderr)
     refused: tuple[str, ...] = getattr(done, "refused", ())
     by_bash = _BY_BASH.findall(err)
     anywhere = example.expected == "deny" and _BY_ANYONE.search(err)
     if refused or by_bash or done.exit_code == _NOT_EXECUTABLE or anywhere:
         names = refused or tuple(dict.fromkeys(by_bash)) or (_last_line(err),)
-        return KernelExample(
-            example=example, met=KernelOutcome.STOPPED, detail=one_line(", ".join(names), 100)
-        )
+        return KernelOutcome.STOPPED, one_line(", ".join(names), 100)
     if done.ending is not Ending.EXITED:
-        return KernelExample(example=example, met=KernelOutcome.ENDED, detail=done.ending.value)
+        return KernelOutcome.ENDED, done.ending.value
     exit_code = f"exit {done.exit_code}"
     if done.exit_code == _NOT_FOUND or _MISSING.search(err):
-        missing = one_line(_last_line(err), 100)
-        return KernelExample(
-            example=example, met=KernelOutcome.MISSING, detail=missing or exit_code
-        )
-    return KernelExample(example=example, met=KernelOutcome.RAN, detail=exit_code)
+        return KernelOutcome.MISSING, one_line(_last_line(err), 100) or exit_code
+    return KernelOutcome.RAN, exit_code
 
 
 def _last_line(text: str) -> str:
