@@ -38,14 +38,6 @@ EVERYWHERE = {
 class ChatFace(Protocol):
     """Where the commands are answered."""
 
-    @property
-    def commands(self) -> Mapping[str, str]:
-        """Those that are offered, in words for a list of them."""
-
-    @property
-    def request(self) -> str:
-        """What a request to the agent is called there."""
-
     def say(self, text: str, style: str = "default") -> None:
         """One line of ours. A style is a colour or weight by name, where there are such."""
 
@@ -68,18 +60,22 @@ class SlashCommands:
 
     chat: Chat
     face: ChatFace
+    offered: Mapping[str, str] = EVERYWHERE
+    """Those that there are, in words for a list of them."""
+    request: str = "request"
+    """What a request to the agent is called where it is made."""
 
     def run(self, name: str, argument: str = "") -> None:
         """Do a command by its name; says so where there is none of that name."""
         if name == "output":
             self.output(argument)
-        elif name in self.face.commands and not argument:
+        elif name in self.offered and not argument:
             getattr(self, name)()
         else:
             words = one_line(f"/{name} {argument}".rstrip(), 60)
-            known = ", ".join(f"/{known}" for known in self.face.commands)
+            known = ", ".join(f"/{known}" for known in self.offered)
             self.face.say(
-                f"no command {words}: there are {known}. A {self.face.request} that begins with a "
+                f"no command {words}: there are {known}. A {self.request} that begins with a "
                 "slash gets a word before it.",
                 "yellow",
             )
@@ -149,10 +145,10 @@ class SlashCommands:
             self.face.quote(str(error), "red")
             return
         if undone is None:
-            self.face.say(f"there is no {self.face.request} to undo")
+            self.face.say(f"there is no {self.request} to undo")
             return
         number, restored = undone
-        words = f"{self.face.request} {number} is undone, and the agent will be told:"
+        words = f"{self.request} {number} is undone, and the agent will be told:"
         self.face.say(words, "green")
         self.face.quote("\n".join(to_person(restored)), "dim")
 

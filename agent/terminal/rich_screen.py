@@ -18,7 +18,7 @@ def console(*, leavable: bool = False, errors: bool = False) -> Console:
 
 
 class RichScreen(Screen):
-    """A terminal; what is written to one that turns out to be none has no width."""
+    """A terminal. Where the console turns out to be none, its lines have no end."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console.file)

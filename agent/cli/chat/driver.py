@@ -6,7 +6,7 @@ Only what the person types is ever a command; what a model or a file says never 
 import re
 
 from agent.chat.requests import Chat
-from agent.cli.chat.face import TerminalCommands, TerminalFace
+from agent.cli.chat.face import COMMANDS, TerminalCommands, TerminalFace
 from agent.cli.chat.line_reader import LineReader
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
@@ -79,8 +79,9 @@ class ChatDriver:
         name, argument = match[1], match[2] or ""
         if name in {"quit", "exit"} and not argument:
             return False
-        commands = TerminalCommands(chat=chat, face=self.face, display=self.display)
-        commands.run(name, argument)
+        TerminalCommands(chat=chat, face=self.face, offered=COMMANDS, display=self.display).run(
+            name, argument
+        )
         return True
 
     def _ask(self, chat: Chat, text: str) -> None:

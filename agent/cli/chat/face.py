@@ -1,7 +1,5 @@
 """What a chat itself says on the screen: none of it begins where our own questions stand."""
 
-from collections.abc import Mapping
-
 from agent.chat.slash_commands import EVERYWHERE, SlashCommands
 from agent.record.events.conversation import CallStarted
 from agent.record.summary import RunSummary
@@ -32,14 +30,6 @@ class TerminalFace:
     screen: Screen
     asker: ChatAsker | None
     """None: nobody can be asked, so nothing is applied from here."""
-
-    @property
-    def commands(self) -> Mapping[str, str]:
-        return COMMANDS
-
-    @property
-    def request(self) -> str:
-        return "request"
 
     def say(self, text: str, style: str = "default") -> None:
         self.screen.print_hanging(Line(text, style), margin=_HANGING)
@@ -87,7 +77,7 @@ class TerminalCommands(SlashCommands):
 
     def help(self) -> None:
         """Show the commands there are."""
-        for name, words in COMMANDS.items():
+        for name, words in self.offered.items():
             self.face.say(f"/{name:<8} {words}")
         self.face.say(
             "Ctrl-C stops what runs; twice: at once. Escape, then Enter: a new line.", "dim"

@@ -5,7 +5,6 @@ Only what the person typed is ever a command; what a model or a file says never 
 
 import io
 import re
-from collections.abc import Mapping
 
 from acp.schema import AvailableCommand
 
@@ -38,14 +37,6 @@ class EditorFace:
 
     view: EditorView
     asker: EditorAsker
-
-    @property
-    def commands(self) -> Mapping[str, str]:
-        return EVERYWHERE
-
-    @property
-    def request(self) -> str:
-        return "prompt"
 
     def say(self, text: str, style: str = "default") -> None:  # noqa: ARG002 - it has no styles
         self.view.say(f"{without_pictures(text)}\n\n")

@@ -108,7 +108,8 @@ class EditorDriver:
         return ended
 
     def _commands(self, chat: Chat) -> SlashCommands:
-        return SlashCommands(chat=chat, face=EditorFace(view=self.view, asker=self.asker))
+        face = EditorFace(view=self.view, asker=self.asker)
+        return SlashCommands(chat=chat, face=face, request="prompt")
 
 
 def _may_have_changed(events: Sequence[Recorded], ended: TurnEnded | TurnFailed) -> bool:
