@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from agent.errors import UsageError
 from agent.untrusted_text import path_text
+from policies.errors import listed
 from sandbox.patch.selection import MODE, HunkChoice
 
 _NUMBERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?|mode")
@@ -54,6 +55,4 @@ def _numbers(item: str, text: str) -> frozenset[int]:
 
 
 def _no_file(name: str, known: Iterable[str]) -> str:
-    names = sorted(set(known))
-    shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    return f"the patch touches no {name}; it touches {shown}"
+    return f"the patch touches no {name}; it touches {listed(sorted(set(known)), _NAMED)}"

@@ -20,6 +20,7 @@ from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
 from agent.verification import NotAsked, Verified
 from agent.verification import in_words as verification_words
+from policies.errors import listed
 from sandbox.patch.values import ChangeKind, LeftOut
 from sandbox.workspace.source import PREFIX as IMAGE
 
@@ -264,18 +265,13 @@ def _kernel_refusals(summary: RunSummary) -> list[str]:
         if refusal.call not in numbers:
             numbers.append(refusal.call)
     lines = [
-        f"refused by the kernel: {program} (call {_some(numbers)})"
+        f"refused by the kernel: {program} (call {listed(numbers, _CALLS_NAMED)})"
         for program, numbers in list(calls.items())[:_REFUSALS_NAMED]
     ]
     if len(calls) > _REFUSALS_NAMED:
         rest = len(calls) - _REFUSALS_NAMED
         lines.append(f"refused by the kernel: {rest} programs more, see the report")
     return lines
-
-
-def _some(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_CALLS_NAMED]))
-    return shown if len(numbers) <= _CALLS_NAMED else f"{shown} …"
 
 
 def _next(run: RecordedRun) -> str:

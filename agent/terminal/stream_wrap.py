@@ -29,6 +29,8 @@ class StreamWrapper:
         self._room = None if width is None else max(_LEAST_WIDTH, width - 1) - cell_len(rest)
         self._rest = rest
         self._mark = first
+        self._lead = ""
+        """Blanks that the next line begins with."""
         self._word = ""
         self._column = 0
         """Cells of the line so far, without its margin; -1: nothing of it stands yet."""
@@ -65,14 +67,9 @@ class StreamWrapper:
             if not self._fresh and not self._blank:
                 self._blanks(part.expandtabs(4))
             elif self._blank or not self.said:
-                self._indent(part.expandtabs(4))
+                self._lead = part.expandtabs(4)
         else:
             self._put(part)
-
-    _lead = ""
-
-    def _indent(self, blanks: str) -> None:
-        self._lead = blanks
 
     def _blanks(self, blanks: str) -> None:
         if self._room is None or self._column + len(blanks) < self._room:

@@ -35,8 +35,8 @@ def unknown_image(policy: Policy) -> tuple[PolicyError, ...]:
         message = str(error)
     else:
         message = (
-            f"there is no recipe {policy.image!r} to make the image of: there is {_and(known)}; "
-            "nor does the engine have an image of that name"
+            f"there is no recipe {policy.image!r} to make the image of, as there is of "
+            f"{', '.join(known)}; nor does the engine have an image of that name"
         )
     where = policy.places.get("image", policy.where)
     return (PolicyError(message, where=where, key="image"),)
@@ -61,7 +61,3 @@ def about_image(policy: Policy) -> list[str]:
         *(f"{path}, which {by} loads, holds a program" for path, by in found.libraries.loaded),
         *(f"not in the image: {one}" for one in missing_programs(policy, prepared.inventory)),
     ]
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
