@@ -1,10 +1,19 @@
-"""What a chat's commands say of its patch, its budget and its policy: lines, wherever they go."""
+"""What is said in a chat of its requests, patch, budget and policy: words, wherever they go."""
 
 from agent.chat.requests import Chat
 from agent.lifecycle.patch_so_far import Preview
 from agent.lifecycle.session import RunSession
+from agent.record import outcome as outcomes
+from agent.record.outcome import (
+    Conversation,
+    Finished,
+    Interrupted,
+    LimitReached,
+    ModelFailed,
+    RunLimit,
+)
 from agent.record.summary import RunSummary, running_summary
-from agent.untrusted_text import one_line
+from agent.untrusted_text import one_line, visible
 from policies.policy import Policy
 from sandbox.patch.values import Change
 
@@ -20,6 +29,31 @@ def so_far(chat: Chat, taken: Preview, changes: tuple[Change, ...] | None = None
             "patch": "so far",
         }
     )
+
+
+def ended_in_words(ended: Conversation, session: str) -> str:
+    """How a request ended, and what can be done then; empty where its answer says it all.
+
+    Args:
+        session: what the chat is called where it is had.
+    """
+    detail = visible(outcomes.detail(ended))
+    match ended:
+        case Finished():
+            return ""
+        case Interrupted():
+            return "stopped: what was done stays; /undo takes it back"
+        case LimitReached(limit=RunLimit.CONTEXT):
+            return f"the conversation is full: {detail}; to go on: /apply, then a new {session}"
+        case LimitReached():
+            return (
+                f"limit reached: {detail}; nothing more of this {session} is served: /apply, then "
+                "a new one, or a policy with a larger budget"
+            )
+        case ModelFailed():
+            return f"{detail} (nothing is lost: ask again)"
+        case _:
+            return f"{outcomes.name(ended)}: {detail}"
 
 
 def cost_lines(session: RunSession) -> list[str]:

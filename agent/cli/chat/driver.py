@@ -6,22 +6,13 @@ Only what the person types is ever a command; what a model or a file says never 
 import re
 
 from agent.chat.requests import Chat
+from agent.chat.wording import ended_in_words
 from agent.cli.chat.face import COMMANDS, TerminalCommands, TerminalFace
 from agent.cli.chat.line_reader import LineReader
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
-from agent.record import outcome as outcomes
-from agent.record.outcome import (
-    Conversation,
-    Finished,
-    Interrupted,
-    LimitReached,
-    ModelFailed,
-    RunLimit,
-    SandboxFailed,
-)
+from agent.record.outcome import Conversation, Interrupted, LimitReached, SandboxFailed
 from agent.terminal.progress import Display
-from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 from sandbox.errors import SandboxError
 
@@ -87,24 +78,6 @@ class ChatDriver:
     def _ask(self, chat: Chat, text: str) -> None:
         ended = chat.ask(text)
         self.display.close()
-        match ended:
-            case Finished():
-                pass
-            case Interrupted():
-                self.face.say("stopped: what was done stays; /undo takes it back", "yellow")
-            case LimitReached(limit=RunLimit.CONTEXT):
-                self.face.say(f"the conversation is full: {one_line(ended.detail, 400)}", "yellow")
-                self.face.say("to go on: /apply or /quit, then a new chat", "yellow")
-            case LimitReached():
-                self.face.say(f"limit reached: {one_line(ended.detail, 400)}", "yellow")
-                self.face.say(
-                    "no request of this chat is served any more: /apply or /quit, then a new chat, "
-                    "or a policy with a larger budget",
-                    "yellow",
-                )
-            case ModelFailed():
-                self.face.quote(ended.message, "red")
-                self.face.say("nothing is lost: ask again, or /quit", "yellow")
-            case _:
-                self.face.say(f"{outcomes.name(ended)}:", "red")
-                self.face.quote(outcomes.detail(ended), "red")
+        if words := ended_in_words(ended, "chat"):
+            ours = isinstance(ended, Interrupted | LimitReached)
+            self.face.quote(words, "yellow" if ours else "red")

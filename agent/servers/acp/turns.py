@@ -8,8 +8,8 @@ import concurrent.futures
 import threading
 from typing import Literal, assert_never
 
+from agent.chat.wording import ended_in_words
 from agent.interrupts import Interrupts
-from agent.record import outcome as outcomes
 from agent.record.outcome import (
     Conversation,
     Crashed,
@@ -30,7 +30,7 @@ from agent.untrusted_text import one_line
 from policies.frozen import dataclass
 
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
-_DETAIL = 400
+_WORDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,33 +87,20 @@ class PromptTurn:
 
 def told(ended: Conversation) -> TurnEnded | TurnFailed:
     """How a prompt ended, for the client."""
-    said: TurnEnded | TurnFailed
+    # The words may be the model's, and an editor may show an error as Markdown too.
+    words = without_pictures(one_line(ended_in_words(ended, "session"), _WORDS))
     match ended:
-        case Finished():
-            said = TurnEnded(reason="end_turn")
+        case Finished() | GaveUp():
+            return TurnEnded(reason="end_turn", words=words)
         case Interrupted():
-            words = "stopped: what was done stays; `/undo` takes it back"
-            said = TurnEnded(reason="cancelled", words=words)
+            return TurnEnded(reason="cancelled", words=words)
         case Refused():
-            said = TurnEnded(reason="refusal", words=_words(ended))
-        case GaveUp():
-            said = TurnEnded(reason="end_turn", words=f"gave up: {_words(ended)}")
+            return TurnEnded(reason="refusal", words=words)
         case LimitReached(limit=RunLimit.CONTEXT):
-            words = f"the conversation is full: {_words(ended)}; `/apply`, then a new session"
-            said = TurnEnded(reason="max_tokens", words=words)
+            return TurnEnded(reason="max_tokens", words=words)
         case LimitReached():
-            words = f"limit reached: {_words(ended)}; no prompt of this session is served any more"
-            words += ": `/apply`, then a new session, or a policy with a larger budget"
-            said = TurnEnded(reason="max_turn_requests", words=words)
-        case ModelFailed():
-            said = TurnFailed(message=f"{_words(ended)} (nothing is lost: ask again)")
-        case SandboxFailed() | RecordFailed() | Crashed() | CutShort():
-            said = TurnFailed(message=f"{outcomes.name(ended)}: {_words(ended)}")
+            return TurnEnded(reason="max_turn_requests", words=words)
+        case ModelFailed() | SandboxFailed() | RecordFailed() | Crashed() | CutShort():
+            return TurnFailed(message=words)
         case _:
             assert_never(ended)
-    return said
-
-
-def _words(ended: Conversation) -> str:
-    # They may be the model's, and an editor may show an error as Markdown too.
-    return without_pictures(one_line(outcomes.detail(ended), _DETAIL))
