@@ -30,7 +30,9 @@ class Chat:
 
     def __init__(self, session: RunSession) -> None:
         self.session = session
-        self.patch = PatchSoFar(session, started_again=lambda: session.loop.inform(_STARTED_AGAIN))
+        self.patch = PatchSoFar(
+            session=session, started_again=lambda: session.loop.inform(_STARTED_AGAIN)
+        )
         self.last: Conversation = NOTHING_ASKED
         """How the newest request ended, and with it the chat if it is left now."""
         self._requests = 0

@@ -33,26 +33,26 @@ class MissedCall:
     """For the model."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFormChoice:
     """Of one conversation. What was chosen is in the journal's state, so that a run that is taken
     up goes on with it."""
 
-    def __init__(self, *, setting: ToolForm, model: str, journal: Journal) -> None:
-        self._setting = setting
-        self._model = model
-        self._journal = journal
+    setting: ToolForm
+    model: str
+    journal: Journal
 
     @property
     def label(self) -> str | None:
         """Of the fences that are calls; None: calls are made as the service has them."""
-        chosen = self._journal.state.conversation.text_form
-        if chosen is None or self._setting is ToolForm.NATIVE or chosen.model != self._model:
+        chosen = self.journal.state.conversation.text_form
+        if chosen is None or self.setting is ToolForm.NATIVE or chosen.model != self.model:
             return None
         return chosen.label
 
     def begin(self) -> None:
         """Go by what the operator says, before the model is asked anything."""
-        if self._setting is ToolForm.TEXT and self.label is None:
+        if self.setting is ToolForm.TEXT and self.label is None:
             self._choose("configured")
 
     def refused(self, error: ModelRefusedRequest) -> bool:
@@ -87,7 +87,7 @@ class ToolFormChoice:
     ) -> MissedCall | None:
         from agent.models.text_calls.detection import Look, call_like  # noqa: PLC0415 - as above
 
-        state = self._journal.state.conversation
+        state = self.journal.state.conversation
         seen = call_like(words, tools, calls_made=state.calls > 0)
         if seen is None:
             return None
@@ -110,14 +110,14 @@ class ToolFormChoice:
 
     @property
     def _may_learn(self) -> bool:
-        made = self._journal.state.conversation.calls
-        return self._setting is ToolForm.AUTO and self.label is None and not made
+        made = self.journal.state.conversation.calls
+        return self.setting is ToolForm.AUTO and self.label is None and not made
 
     def _choose(self, why: Literal["configured", "learned", "refused"]) -> str:
         from agent.models.text_calls.rendering import drawn_label  # noqa: PLC0415 - as above
 
-        chosen = TextFormChosen(model=self._model, label=drawn_label(), why=why)
-        self._journal.emit(chosen)
+        chosen = TextFormChosen(model=self.model, label=drawn_label(), why=why)
+        self.journal.emit(chosen)
         return chosen.label
 
     def _told(self, seen: "CallLike", label: str | None) -> MissedCall:

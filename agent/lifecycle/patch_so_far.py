@@ -38,15 +38,13 @@ class Preview:
         return any(finding.refuses for finding in self.findings)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSoFar:
     """That of one session, for the thread that the session is in."""
 
-    def __init__(self, session: RunSession, *, started_again: Callable[[], None]) -> None:
-        """Args:
-        started_again: is called where the sandbox had to be started again.
-        """
-        self._session = session
-        self._started_again = started_again
+    session: RunSession
+    started_again: Callable[[], None]
+    """Is called where the sandbox had to be started again."""
 
     def preview(self, *, keep_old: Path | None = None) -> Preview:
         """The patch of what stands now. What runs in the sandbox goes on.
@@ -54,7 +52,7 @@ class PatchSoFar:
         Raises:
             SandboxError: it can't be made.
         """
-        session = self._session
+        session = self.session
         with self.at_the_box():
             patch = session.box.preview(keep_old=keep_old, compared=gate.COMPARED)
         job = session.job
@@ -70,7 +68,7 @@ class PatchSoFar:
 
     def to_apply(self) -> Preview:
         """The patch so far, with the old files that `apply` needs."""
-        old = self._session.record.directory / _OLD
+        old = self.session.record.directory / _OLD
         shutil.rmtree(old, ignore_errors=True)
         return self.preview(keep_old=old)
 
@@ -93,7 +91,7 @@ class PatchSoFar:
         """
         if taken.refused:
             raise AssertionError("a patch that the gate refused is not applied")
-        session = self._session
+        session = self.session
         data = taken.patch.data
         applied = AppliedPatch.of(session.record.directory)
         old = session.record.directory / _OLD
@@ -114,23 +112,23 @@ class PatchSoFar:
     @contextmanager
     def at_the_box(self) -> Generator[None]:
         """Inside, the sandbox is asked: it lives, and only the second SIGINT breaks that off."""
-        session = self._session
+        session = self.session
         try:
             with session.interrupts.calling(lambda: None, up_to_s=_UP_TO_S):
                 if session.box.rouse():
-                    self._started_again()
+                    self.started_again()
                 yield
         finally:
             self.heard_out()
 
     def heard_out(self) -> None:
         """After a signal an answer may stand half read in the stream: then there is no other."""
-        if self._session.interrupts.broken_off:
-            self._session.box.break_off()
+        if self.session.interrupts.broken_off:
+            self.session.box.break_off()
 
     def _directory(self) -> Path:
         """Raises `PatchError` where the workspace is a folder of an image."""
-        job = self._session.job
+        job = self.session.job
         if isinstance(job.workspace, Path):
             return job.workspace
         raise PatchError(
@@ -139,5 +137,5 @@ class PatchSoFar:
         )
 
     def _rest(self, taken: Preview) -> bytes:
-        directory = self._session.record.directory
+        directory = self.session.record.directory
         return AppliedPatch.of(directory).rest(taken.patch.data, directory / _OLD)

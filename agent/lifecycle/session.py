@@ -26,6 +26,7 @@ from agent.models.pricing import UNKNOWN, ModelInfo
 from agent.record.events.lifecycle import Forked, ForkedFrom, Resumed, RunStarted
 from agent.record.journal import Journal, Show
 from agent.record.outcome import Conversation
+from agent.record.run_state import RunState
 from agent.record.store import IMAGES, STEPS, RunRecord
 from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.decision import Approve
@@ -128,16 +129,15 @@ class RunSetup:
             show=self.show,
             interrupts=self.interrupts,
             recall=images.recall,
-            state=past.state if past is not None else None,
-            log=past.log if past is not None else (),
+            state=past.state if past is not None else RunState(),
+            log=list(past.log) if past is not None else [],
         )
 
     def stopwatch(self) -> Stopwatch:
         watch = Stopwatch(before_s=self.past.worked_s if self.past is not None else 0.0)
-        if self.share is not None:
-            self.share.stop_in_waits(watch)
-        if self.reviewer is not None and self.reviewer.share is not None:
-            self.reviewer.share.stop_in_waits(watch)
+        for share in (self.share, self.reviewer.share if self.reviewer is not None else None):
+            if share is not None:
+                share.stop_in_waits(watch)
         return watch
 
     def budget(self, clock: Stopwatch) -> Budget:

@@ -5,7 +5,8 @@ run then ends with its patch exported. A screen that is gone (a closed pipe) is 
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agent.errors import RecordError
 from agent.interrupts import Interrupts
@@ -34,50 +35,39 @@ def unseen(_event: Event, _line: str | None) -> None:
     """Shows nothing."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Journal:
-    """Mutable: one to a run. `state` is what the events of the run come to so far."""
+    """Mutable: one to a run."""
 
-    def __init__(
-        self,
-        *,
-        record: RunRecord | None,
-        show: Show = unseen,
-        interrupts: Interrupts,
-        recall: Recall = nothing_kept,
-        state: RunState | None = None,
-        log: Iterable[Recorded] = (),
-    ) -> None:
-        """Args:
-        record: None: nothing is kept.
-        recall: gives the images that the model is shown, as they are kept.
-        state: what the events came to that another process told, which are `log`.
-        """
-        self._record = record
-        self._show = show
-        self._interrupts = interrupts
-        self._recall = recall
-        self.state = state or RunState()
-        self.log: list[Recorded] = list(log)
-        """Everything told that is recorded, for the report."""
+    record: RunRecord | None
+    """None: nothing is kept, or it can't be written any more."""
+    show: Show = unseen
+    interrupts: Interrupts
+    recall: Recall = nothing_kept
+    """Gives the images that the model is shown, as they are kept."""
+    state: RunState = field(default_factory=RunState)
+    """What the events of the run come to so far, those that another process told included."""
+    log: list[Recorded] = field(default_factory=list)
+    """Everything told that is recorded, for the report."""
 
     def emit(self, event: Event) -> None:
         """Raises RecordError the first time the record can't be written."""
         # A signal must not come between a line and its digest, nor tear one on the screen; but a
         # screen may block for ever, so there the third breaks through.
-        with self._interrupts.held():
+        with self.interrupts.held():
             if not isinstance(event, RecordedModel):
                 self._on_screen(event, None)
                 return
             self.log.append(event)
-            self.state = apply(self.state, event, self._recall)
+            self.state = apply(self.state, event, self.recall)
             failure = None
             line = None
-            if self._record is not None:
+            if self.record is not None:
                 try:
-                    with self._interrupts.writing():
-                        line = self._record.append(event.json_object())
+                    with self.interrupts.writing():
+                        line = self.record.append(event.json_object())
                 except RecordError as error:
-                    self._record = None
+                    self.record = None
                     failure = error
             self._on_screen(event, line)
             if failure is not None:
@@ -90,4 +80,4 @@ class Journal:
 
     def _on_screen(self, event: Event, line: str | None) -> None:
         with contextlib.suppress(OSError):
-            self._show(event, line)
+            self.show(event, line)

@@ -4,15 +4,15 @@ the same on the terminal, in the log and in the report.
 Those for the screen only have no line in the record; what they show is in a later event.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import assert_never, cast, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import assert_never
 
 from agent.errors import RecordError
 from agent.models.interface import Usage
-from agent.record.events import conversation, lifecycle
 from agent.record.events.conversation import (
     ContextShown,
     HistorySummarised,
+    ModelCalled,
     ResultsCleared,
     ResultsShortened,
     TextFormChosen,
@@ -74,48 +74,21 @@ class BudgetUsed:
 Live = Progress | TextPiece | ThinkingPiece | TextDiscarded | OutputPiece | BudgetUsed
 
 
-Recorded = (
-    lifecycle.RunStarted
-    | lifecycle.Forked
-    | lifecycle.Resumed
-    | lifecycle.SandboxReady
-    | conversation.CallReserved
-    | conversation.ModelCalled
-    | conversation.ModelRetry
-    | conversation.ModelReplied
-    | conversation.ReplyDiscarded
-    | conversation.ResultsShortened
-    | conversation.ResultsCleared
-    | conversation.HistorySummarised
-    | conversation.UserMessageAdded
-    | conversation.ContextShown
-    | conversation.TextFormChosen
-    | conversation.CallStarted
-    | conversation.CallRefused
-    | conversation.ApprovalAnswered
-    | conversation.CallEnded
-    | conversation.ImagesWithdrawn
-    | lifecycle.ChangesTracked
-    | lifecycle.ChangesRescanned
-    | lifecycle.WorkspaceRestored
-    | lifecycle.Notice
-    | lifecycle.RequestAwaited
-    | conversation.RequestWithdrawn
-    | lifecycle.PatchApplied
-    | lifecycle.ConversationEnded
-    | lifecycle.Exported
-    | lifecycle.ExportFailed
-    | lifecycle.VerificationEnded
-    | lifecycle.ReviewStarted
-    | lifecycle.ReviewerReplied
-    | lifecycle.ReviewerCalled
-    | lifecycle.OpinionGiven
-    | lifecycle.RunEnded
-)
+Recorded = RecordedEvent
 Event = Live | Recorded
 Emit = Callable[[Event], None]
 
-KINDS: Mapping[str, type[RecordedEvent]] = {made.event: made for made in get_args(Recorded)}
+
+def _kinds(made: type[RecordedEvent]) -> Iterator[type[RecordedEvent]]:
+    """Those that are no base of others."""
+    below = made.__subclasses__()
+    if not below:
+        yield made
+    for one in below:
+        yield from _kinds(one)
+
+
+KINDS: Mapping[str, type[RecordedEvent]] = {made.event: made for made in _kinds(RecordedEvent)}
 """The models, by the name that stands in a line as ``event``."""
 
 
@@ -129,10 +102,10 @@ def decode(row: Mapping[str, object]) -> Recorded:
     made = KINDS.get(kind) if isinstance(kind, str) else None
     if made is None:
         raise RecordError(f"there is no event {one_line(str(kind), 60)!r}")
-    if made is conversation.ModelCalled:
+    if made is ModelCalled:
         # Written until November 2026, and read by nobody.
         row = {name: row[name] for name in row if name != "system_sha256"}
-    return cast("Recorded", made.read(row, str(kind)))
+    return made.read(row, str(kind))
 
 
 _VERBS = {

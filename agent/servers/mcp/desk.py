@@ -67,7 +67,7 @@ class Desk:
 
     def __init__(self, session: RunSession, *, record_bytes: int) -> None:
         self.session = session
-        self.patch = PatchSoFar(session, started_again=self._started_again)
+        self.patch = PatchSoFar(session=session, started_again=self._started_again)
         self.answered: Answered | None = None
         """What a person said to the request that is served now; None: nobody was asked."""
         self._calls = 0
