@@ -105,7 +105,7 @@ class AgentLoop:
 
     def run(self, task: str) -> Conversation:
         """Work on the task until the conversation ends; every way to end is a value."""
-        self._order(task)
+        self._say(task, "request")
         return self._until_ended()
 
     def go_on(self, task: str, *, same_container: bool) -> Conversation:
@@ -115,7 +115,7 @@ class AgentLoop:
             same_container: the sandbox's command server was started again in it.
         """
         if not self._state.asked:
-            self._order(task)
+            self._say(task, "request")
         if same_container:
             self.inform(prompts.STARTED_AGAIN)
         return self._until_ended()
@@ -125,7 +125,7 @@ class AgentLoop:
         # What happened to the files stays true, whatever becomes of the request.
         self._break_news()
         calls_before = self._state.calls
-        self._order(text)
+        self._say(text, "request")
         ended = self._until_ended()
         if isinstance(ended, Interrupted):
             self.inform(prompts.STOPPED)
@@ -318,11 +318,8 @@ class AgentLoop:
 
     # -- what is said ----------------------------------------------------------------------
 
-    def _order(self, text: str) -> None:
-        self._journal.emit(UserMessageAdded(text=text, what="request"))
-
-    def _say(self, text: str) -> None:
-        self._journal.emit(UserMessageAdded(text=text))
+    def _say(self, text: str, what: Literal["request", "note"] = "note") -> None:
+        self._journal.emit(UserMessageAdded(text=text, what=what))
 
     def _break_news(self) -> None:
         """Tell the model what happened to its sandbox, in the last message before it answers."""

@@ -154,12 +154,15 @@ def context_of(
     texts: list[str] = []
     for name in NAMES:
         data = _read(box, policy, name)
-        if data is None or any(_sha256(data) == file.sha256 for file in files):
+        if data is None:
+            continue
+        digest = hashlib.sha256(data).hexdigest()
+        if any(digest == file.sha256 for file in files):
             continue  # one of them is often a link to another
         files.append(
             ShownFile(
                 name=name,
-                sha256=_sha256(data),
+                sha256=digest,
                 size_bytes=min(len(data), LARGEST_BYTES),
                 cut=len(data) > LARGEST_BYTES,
             )
@@ -191,14 +194,10 @@ def _read(box: SandboxProtocol, policy: Policy, name: str) -> bytes | None:
 
 def _cut(name: str, data: bytes) -> str:
     """The text as a person would see it: what acts or hides is shown as what it is."""
-    if len(data) <= LARGEST_BYTES:
-        return visible(decode(data)).strip("\n")
     text = visible(decode(data[:LARGEST_BYTES])).strip("\n")
+    if len(data) <= LARGEST_BYTES:
+        return text
     return f"{text}\n[cut: only the first {LARGEST_BYTES} bytes of {name} are shown]"
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 ASK_FOR_ANSWER = (

@@ -32,7 +32,6 @@ from agent.tools.sandbox_protocol import SandboxProtocol
 from policies.commands.rules import CommandRules
 from policies.decision import (
     Allow,
-    Answered,
     Approve,
     Approved,
     ApprovedBefore,
@@ -161,12 +160,19 @@ class ToolExecutor:
         )
 
     def _ask(self, call: Call, ask: Ask) -> str | None:
+        """Why the call may not be made; None: it may."""
         answer = self.approve(call, ask)
-        refusal = _refusal(answer, ask)
-        said: Literal["approved", "approved before", "declined"]
-        said = "approved" if refusal is None else "declined"
-        if refusal is None and isinstance(answer, ApprovedBefore):
-            said = "approved before"
+        said: Literal["approved", "approved before", "declined"] = "declined"
+        refusal: str | None = None
+        match answer:
+            case Declined():
+                refusal = answer.reason
+            case Approved() | ApprovedBefore() if answer.digest != ask.digest:
+                refusal = "the approval was for another call"
+            case Approved():
+                said = "approved"
+            case ApprovedBefore():
+                said = "approved before"
         self.journal.emit(ApprovalAnswered(number=self._next, digest=ask.digest, answer=said))
         return refusal
 
@@ -233,11 +239,3 @@ class ToolExecutor:
                 text=text,
             )
         )
-
-
-def _refusal(answer: Answered, ask: Ask) -> str | None:
-    match answer:
-        case Approved() | ApprovedBefore():
-            return None if answer.digest == ask.digest else "the approval was for another call"
-        case Declined():
-            return answer.reason

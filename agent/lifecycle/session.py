@@ -142,14 +142,11 @@ class RunSetup:
 
     def budget(self, clock: Stopwatch) -> Budget:
         past = self.past
-        before = None if past is None else past.state.spent
-        if past is not None and before is not None and past.forked is None:
-            before = before.settled()
         # A service's cache cools while a person thinks, though no time of the run passes.
         return Budget(
             self.job.policy,
             clock=clock,
-            before=before,
+            before=None if past is None else past.state.spent.settled(),
             before_s=past.worked_s if past is not None else 0.0,
             prices=self.facts.prices,
             wall=time.monotonic,

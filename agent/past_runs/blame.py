@@ -114,6 +114,9 @@ class _SeenAtPath:
     mode: int
     blob: str | None
 
+    def is_as(self, file: TrackedFile) -> bool:
+        return (self.mode, self.blob) == (file.mode, file.blob)
+
 
 @dataclass
 class _BlameWalk:
@@ -192,10 +195,7 @@ class _BlameWalk:
         for item in event.changed:
             history = self.histories.get(item.path, [])
             last = len(history)
-            while last and (history[last - 1].mode, history[last - 1].blob) != (
-                item.mode,
-                item.blob,
-            ):
+            while last and not history[last - 1].is_as(item):
                 last -= 1
             if last:
                 del history[last:]
@@ -211,7 +211,7 @@ class _BlameWalk:
             if item is None:
                 # As in the baseline again, by nobody knows whom: what comes next starts there.
                 self.histories[path] = []
-            elif newest is None or (newest.mode, newest.blob) != (item.mode, item.blob):
+            elif newest is None or not newest.is_as(item):
                 seen = _SeenAtPath(step=UNKNOWN, mode=item.mode, blob=item.blob)
                 self.histories.setdefault(path, []).append(seen)
 

@@ -12,7 +12,7 @@ from agent.record.events.conversation import CallEnded, CallRefused, CallStarted
 from agent.record.events.kinds import Recorded, call_in_words
 from agent.record.events.lifecycle import Forked, Resumed, WorkspaceRestored
 from agent.record.reader import RecordLine
-from agent.record.run_state import TrackedFiles
+from agent.record.run_state import TrackedFiles, fold
 from agent.tools import registry
 from policies.frozen import dataclass
 
@@ -86,9 +86,7 @@ def at(lines: Sequence[RecordLine], call: int, run_id: str) -> ForkPoint:
     known = points(lines)
     last = max((point.call for point in known), default=0)
     if call == END:
-        files = TrackedFiles()
-        for line in lines:
-            files = files.after(line.event)
+        files = fold(line.event for line in lines).files
         point = replace(_point(last, "the end", "", len(lines)), files=files)
     else:
         found = next((point for point in known if point.call == call), None)

@@ -6,13 +6,13 @@ Owns which events count. Refuses to know how a policy comes of it (`policies.ope
 from collections.abc import Iterable
 from dataclasses import replace
 
+from agent.errors import RecordError
 from agent.models.interface import Opaque, Usage
+from agent.past_runs.resume import recorded_policy
 from agent.record.events.conversation import CallEnded, CallRefused, CallStarted, ModelReplied
 from agent.record.events.kinds import Event
 from agent.record.events.lifecycle import Exported, RunEnded, RunStarted
 from policies.decision import Ask
-from policies.errors import PolicyError
-from policies.file.schema import as_yaml
 from policies.frozen import dataclass
 from policies.loading import loads
 from policies.operator.needs import ObservedCall
@@ -91,8 +91,8 @@ def _policy(started: RunStarted) -> Policy | None:
     if not started.policy_rules:
         return None
     try:
-        return loads(as_yaml(started.policy_rules), file="the record")
-    except PolicyError:
+        return recorded_policy(started, file="the record")[0]
+    except RecordError:
         return None
 
 

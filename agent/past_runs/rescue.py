@@ -89,9 +89,8 @@ class Rescuer:
     """End agents that are at work; else their containers are kept."""
 
     def __call__(self, item: Leftover) -> Rescue:
-        if item.kind is not LeftoverKind.CONTAINER or not item.run:
-            return NothingToRescue()
-        if item.run.startswith(SAMPLE_RUN):
+        of_run = item.kind is LeftoverKind.CONTAINER and item.run
+        if not of_run or item.run.startswith(SAMPLE_RUN):
             return NothingToRescue()
         if not _RUN_ID.fullmatch(item.run):
             return KeptContainer(reason=f"its label names no run: {item.run[:80]!r}")

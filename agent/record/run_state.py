@@ -93,7 +93,14 @@ class TrackedFiles:
             RecordError: a path or a mode is none that a run of ours writes.
         """
         for item in self.changed.values():
-            _check(item)
+            gone = item.blob is None and item.mode == 0
+            stands = item.blob is not None and item.mode in _MODES
+            in_git = b".git" in item.path.split(b"/")[:-1]
+            if not carried(item.path) or in_git or not (gone or stands):
+                raise RecordError(
+                    "the record has what no run writes, as the path or mode of a file: "
+                    f"{item.path!r:.200}"
+                )
         return dict(self.changed)
 
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -146,19 +153,6 @@ def entries_of(
         else ManifestEntry(item.mode, item.blob, steps.size(item.blob))
         for path, item in files.items()
     }
-
-
-def _check(item: TrackedFile) -> None:
-    parts = item.path.split(b"/")
-    gone = item.blob is None and item.mode == 0
-    if (
-        not carried(item.path)
-        or b".git" in parts[:-1]
-        or not (gone or (item.blob is not None and item.mode in _MODES))
-    ):
-        raise RecordError(
-            f"the record has what no run writes, as the path or mode of a file: {item.path!r:.200}"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,8 +158,7 @@ def _reply_rows(event: ModelReplied) -> Iterator[Row]:
         if isinstance(block, Text) and block.text.strip():
             yield Row(kind=RowKind.SAID, title=visible(block.text.strip()))
         elif isinstance(block, Opaque) and block.server_side:
-            title = f"run by the model's service: {one_line(block.server_side, 300)}"
-            yield Row(kind=RowKind.NOTE, title=title)
+            yield _note(f"run by the model's service: {one_line(block.server_side, 300)}")
 
 
 def _note(title: str) -> Row:
