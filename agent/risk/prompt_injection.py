@@ -136,7 +136,8 @@ def _spoken(text: str, until: float) -> dict[int, tuple[str, str]]:
         if process_time() > until:
             break
         for match in _some(phrase, plain):
-            index = plain.count("\n", 0, match.start() + _blank(match[0]))
+            blank = len(match[0]) - len(match[0].lstrip())
+            index = plain.count("\n", 0, match.start() + blank)
             how = ", in characters that hide or deceive" if index in hidden else ""
             lines.setdefault(index, (" ".join(match[0].split()), how))
     return lines
@@ -153,10 +154,6 @@ def _some(phrase: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     while count < _EACH_FILE and (match := phrase.search(text, at)):
         yield match
         count, at = count + 1, match.end()
-
-
-def _blank(matched: str) -> int:
-    return len(matched) - len(matched.lstrip())
 
 
 def _plain(text: str) -> tuple[str, frozenset[int]]:

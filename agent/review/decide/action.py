@@ -6,7 +6,7 @@ Owns its thread, what it said so far and how it ended. Refuses to know what is d
 import secrets
 import threading
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Literal
 
 from agent.batch.thread_interrupts import ThreadInterrupts
 from agent.errors import ModelError, RecordError, UsageError
@@ -17,7 +17,7 @@ from policies.errors import PolicyError
 from policies.frozen import dataclass
 from sandbox.errors import FileError, SandboxError
 
-R = TypeVar("R")
+ActionWork = Callable[[ActionWatch], object]
 _KEPT_CHARACTERS = 200_000
 """Of what an action says; the middle of more is left out."""
 CANCELLED = "cancelled: nothing was changed"
@@ -33,9 +33,7 @@ class ActionFailed:
 class ReviewAction:
     """One action, in a thread of its own."""
 
-    def __init__(
-        self, key: str, kind: str, work: Callable[[ActionWatch], object], *, name: str = ""
-    ) -> None:
+    def __init__(self, key: str, kind: str, work: ActionWork, *, name: str = "") -> None:
         """Begin it.
 
         Args:
@@ -89,7 +87,7 @@ class ReviewAction:
     def _print(self, _stream: Literal["stdout", "stderr"], data: bytes) -> None:
         self._say(decode(data))
 
-    def _go(self, work: Callable[[ActionWatch], object]) -> None:
+    def _go(self, work: ActionWork) -> None:
         watch = ActionWatch(
             interrupts=self._interrupts,
             on_progress=lambda text: self._say(f"\N{RIGHTWARDS ARROW} {text}\n"),
@@ -116,9 +114,7 @@ class ActionBoard:
         self._lock = threading.Lock()
         self._newest: dict[str, ReviewAction] = {}
 
-    def begin(
-        self, run: str, key: str, kind: str, work: Callable[[ActionWatch], object]
-    ) -> ReviewAction:
+    def begin(self, run: str, key: str, kind: str, work: ActionWork) -> ReviewAction:
         """Begin it, or give the one that has the key, or that still goes on for this run."""
         with self._lock:
             there = self._newest.get(run)

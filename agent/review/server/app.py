@@ -1,7 +1,7 @@
 """The pages by their addresses: one application, behind the guard.
 
-Owns which routes there are and what an error looks like. A module of routes gives a list of them
-and knows this one through `agent.review.server.request` alone.
+Owns which routes there are and what an error looks like. What a route answers is in the module that
+the table names, which knows this one through `agent.review.server.request` alone.
 """
 
 from starlette.applications import Starlette
@@ -46,14 +46,33 @@ def application(session: ReviewSession, desk: ReviewDesk, *, first: str) -> Guar
         routes=[
             Route("/", start),
             Route("/static/{name}", _static),
-            *routes_run.routes(),
-            *routes_diff.routes(),
-            *routes_marks.routes(),
-            *routes_decide.routes(),
-            *routes_pictures.routes(),
-            *routes_list.routes(),
-            *routes_timeline.routes(),
-            *routes_why.routes(),
+            Route("/run/{run}", routes_run.overview),
+            Route("/run/{run}/patch", routes_run.patch),
+            Route("/run/{run}/diff", routes_diff.diff),
+            Route("/run/{run}/cards", routes_diff.cards),
+            Route("/run/{run}/file/{number:int}", routes_diff.lines),
+            Route(
+                "/run/{run}/between/{number:int}/{first:int}/{last:int}/{less}", routes_diff.between
+            ),
+            Route("/run/{run}/marks", routes_marks.marks),
+            Route("/run/{run}/marks/decide", routes_marks.decide, methods=["POST"]),
+            Route("/run/{run}/marks/reviewed", routes_marks.reviewed, methods=["POST"]),
+            Route("/run/{run}/marks/comment", routes_marks.comment, methods=["POST"]),
+            Route("/run/{run}/marks/withdraw", routes_marks.withdraw, methods=["POST"]),
+            Route("/run/{run}/decide", routes_decide.page),
+            Route("/run/{run}/decide/apply", routes_decide.apply, methods=["POST"]),
+            Route("/run/{run}/decide/send-back", routes_decide.back, methods=["POST"]),
+            Route("/run/{run}/decide/cancel", routes_decide.cancel, methods=["POST"]),
+            Route("/run/{run}/action", routes_decide.action),
+            Route("/run/{run}/action/result", routes_decide.result),
+            Route("/run/{run}/picture/{number:int}/{side}", routes_pictures.picture),
+            Route("/runs", routes_list.runs),
+            Route("/run/{run}/beside", routes_list.beside),
+            Route("/accept-clean", routes_list.accept_clean, methods=["POST"]),
+            Route("/run/{run}/timeline", routes_timeline.timeline),
+            Route("/run/{run}/events", routes_timeline.events),
+            Route("/run/{run}/why/{number:int}/{side}/{line:int}", routes_why.why),
+            Route("/run/{run}/call/{call:int}", routes_why.call),
         ],
         exception_handlers={
             HTTPException: _http_error,

@@ -1,6 +1,7 @@
 """What the routes that decide have in common: the marks, the actions that go on, who decides."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,25 +92,30 @@ class PostedNothing(PostedForm):
 
 
 Form = TypeVar("Form", bound=PostedForm)
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def taking(
-    kind: type[Form], do: Callable[[Request, Form], Response]
-) -> Callable[[Request], Awaitable[Response]]:
-    """A route that takes such a form; what it does may take its time."""
+def taking(kind: type[Form]) -> Callable[[Callable[[Request, Form], Response]], Endpoint]:
+    """Makes a route that takes such a form of what is done with one, which may take its time."""
 
-    async def endpoint(request: Request) -> Response:
-        try:
-            form = kind.model_validate_json(await request.body())
-        except ClientDisconnect:
-            raise HTTPException(413, "The request is too long.") from None
-        except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
-            said = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in found[:3])
-            raise HTTPException(400, f"The request can't be read: {said}") from None
-        try:
-            return await run_in_threadpool(do, request, form)
-        except (UsageError, RecordError, SandboxError) as error:
-            return JSONResponse({"error": visible(str(error))}, status_code=409)
+    def made(do: Callable[[Request, Form], Response]) -> Endpoint:
+        return partial(_taken, kind, do)
 
-    return endpoint
+    return made
+
+
+async def _taken(
+    kind: type[Form], do: Callable[[Request, Form], Response], request: Request
+) -> Response:
+    try:
+        form = kind.model_validate_json(await request.body())
+    except ClientDisconnect:
+        raise HTTPException(413, "The request is too long.") from None
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        said = "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in found[:3])
+        raise HTTPException(400, f"The request can't be read: {said}") from None
+    try:
+        return await run_in_threadpool(do, request, form)
+    except (UsageError, RecordError, SandboxError) as error:
+        return JSONResponse({"error": visible(str(error))}, status_code=409)

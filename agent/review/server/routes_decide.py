@@ -2,15 +2,15 @@
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from agent.errors import UsageError
 from agent.record.decisions import decisions
-from agent.review.decide.action import ActionFailed, ReviewAction
-from agent.review.decide.applying import ActionWatch, apply_accepted
+from agent.review.decide.action import ActionFailed, ActionWork, ReviewAction
+from agent.review.decide.applying import apply_accepted
 from agent.review.decide.marks import accepted_choice
 from agent.review.decide.outcome import Applied, ApplyOrder, CheckFailed, DoesNotFit, PartRefused
 from agent.review.decide.sending_back import SentBack, request_of, send_back
@@ -55,17 +55,6 @@ class PostedSendBack(PostedAction):
     model: str = ""
 
 
-def routes() -> list[Route]:
-    return [
-        Route("/run/{run}/decide", page),
-        Route("/run/{run}/decide/apply", taking(PostedApply, apply), methods=["POST"]),
-        Route("/run/{run}/decide/send-back", taking(PostedSendBack, back), methods=["POST"]),
-        Route("/run/{run}/decide/cancel", taking(PostedNothing, cancel), methods=["POST"]),
-        Route("/run/{run}/action", action),
-        Route("/run/{run}/action/result", result),
-    ]
-
-
 def page(request: Request) -> Response:
     found = opened(request)
     run = found.run
@@ -85,62 +74,53 @@ def page(request: Request) -> Response:
     return answer(request, found, "decide", [*top, *parts])
 
 
+@taking(PostedApply)
 def apply(request: Request, form: PostedApply) -> Response:
-    decided = _as_seen(request, form)
-    if isinstance(decided, Response):
-        return decided
-    order = ApplyOrder(
-        choice=accepted_choice(decided.files, decided.marks),
-        branch=form.branch.strip() or None,
-        three_way=form.three_way,
-        accepted_risks=frozenset(form.risks),
-        unverified=form.unverified,
-        reason=form.reason,
-    )
-    if not order.choice:
-        raise UsageError("nothing is accepted: accept a hunk first")
-    directory, operator = decided.run.directory, decided.desk.operator
-    return _begun(
-        decided, form, "apply", lambda watch: apply_accepted(directory, order, operator, watch)
-    )
+    def prepared(decided: DecidedRun) -> ActionWork:
+        order = ApplyOrder(
+            choice=accepted_choice(decided.files, decided.marks),
+            branch=form.branch.strip() or None,
+            three_way=form.three_way,
+            accepted_risks=frozenset(form.risks),
+            unverified=form.unverified,
+            reason=form.reason,
+        )
+        if not order.choice:
+            raise UsageError("nothing is accepted: accept a hunk first")
+        return partial(apply_accepted, decided.run.directory, order, decided.desk.operator)
+
+    return _begun(request, form, "apply", prepared)
 
 
+@taking(PostedSendBack)
 def back(request: Request, form: PostedSendBack) -> Response:
-    decided = _as_seen(request, form)
-    if isinstance(decided, Response):
-        return decided
-    words = request_of(decided.files, decided.marks, words=form.words)
-    run, operator, model = decided.run, decided.desk.operator, form.model.strip() or None
-    return _begun(
-        decided,
-        form,
-        "send back",
-        lambda watch: send_back(run, words, operator, watch, model=model),
-    )
+    def prepared(decided: DecidedRun) -> ActionWork:
+        words = request_of(decided.files, decided.marks, words=form.words)
+        model = form.model.strip() or None
+        return partial(send_back, decided.run, words, decided.desk.operator, model=model)
 
-
-def _as_seen(request: Request, form: PostedAction) -> DecidedRun | Response:
-    """The run, if patch and marks are those that the page showed; else the answer to it."""
-    decided = DecidedRun(request)
-    there = decided.desk.board.newest(decided.run.id)
-    if there is not None and there.key == form.key:
-        return JSONResponse(_state(there, 0, 0.0))
-    if form.patch != decided.of.patch or form.revision != decided.marks.revision:
-        raise UsageError("somebody marked something meanwhile: look at it, and do it again")
-    return decided
+    return _begun(request, form, "send back", prepared)
 
 
 def _begun(
-    decided: DecidedRun, form: PostedAction, kind: str, work: Callable[[ActionWatch], object]
+    request: Request, form: PostedAction, kind: str, prepared: Callable[[DecidedRun], ActionWork]
 ) -> Response:
-    made = decided.desk.board.begin(decided.run.id, form.key, kind, work)
-    return JSONResponse(_state(made, 0, 0.0))
+    """Begin it, if patch and marks are those that the page showed; what has begun is shown."""
+    decided = DecidedRun(request)
+    board = decided.desk.board
+    going = board.newest(decided.run.id)
+    if going is None or going.key != form.key:
+        if form.patch != decided.of.patch or form.revision != decided.marks.revision:
+            raise UsageError("somebody marked something meanwhile: look at it, and do it again")
+        going = board.begin(decided.run.id, form.key, kind, prepared(decided))
+    return JSONResponse(_state(going, 0, 0.0))
 
 
 def _newest(request: Request) -> ReviewAction | None:
     return desk_of(request).board.newest(opened(request).run.id)
 
 
+@taking(PostedNothing)
 def cancel(request: Request, _form: PostedNothing) -> Response:
     going = _newest(request)
     if going is not None:

@@ -6,7 +6,6 @@ from functools import partial
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from agent.review.pages.diff import (
     Colours,
@@ -44,15 +43,6 @@ _BETWEEN = 200
 """So many unchanged lines are fetched at once."""
 _CONTENT_BYTES = 4 << 20
 LAYOUT_COOKIE = "moonpool-layout"
-
-
-def routes() -> list[Route]:
-    return [
-        Route("/run/{run}/diff", diff),
-        Route("/run/{run}/cards", cards),
-        Route("/run/{run}/file/{number:int}", lines),
-        Route("/run/{run}/between/{number:int}/{first:int}/{last:int}/{less}", between),
-    ]
 
 
 def layout_of(request: Request) -> DiffLayout:

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from agent.review.decide.listing import RunFilter, RunQuery, SortKey
 from agent.review.pages.frame import PageLink, served_page
@@ -17,14 +16,6 @@ from agent.review.server.runs_table import runs_parts
 
 _WORDS = 200
 K = TypeVar("K", bound=StrEnum)
-
-
-def routes() -> list[Route]:
-    return [
-        Route("/runs", runs),
-        Route("/run/{run}/beside", beside),
-        Route("/accept-clean", taking(PostedNothing, accept_clean), methods=["POST"]),
-    ]
 
 
 def runs(request: Request) -> Response:
@@ -48,6 +39,7 @@ def beside(request: Request) -> Response:
     return JSONResponse({"before": before, "after": after})
 
 
+@taking(PostedNothing)
 def accept_clean(request: Request, _form: PostedNothing) -> Response:
     desk = desk_of(request)
     return JSONResponse({"count": desk.index.accept_clean(by=desk.operator.name)})

@@ -3,17 +3,17 @@
 Every answer has all marks as they stand then, so that who was late sees what another one did.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from agent.review.decide.marks import Verdict, counts, parts_of
 from agent.review.decide.store import MarkedMeanwhile
-from agent.review.server.desk import DecidedRun, PostedForm, taking
+from agent.review.server.desk import DecidedRun, Endpoint, PostedForm, taking
 from agent.untrusted_text import path_text, visible
 
 
@@ -48,36 +48,28 @@ class PostedWithdrawal(PostedMark):
 Mark = TypeVar("Mark", bound=PostedMark)
 
 
-def marking(
-    kind: type[Mark], do: Callable[[DecidedRun, Mark], None]
-) -> Callable[[Request], Awaitable[Response]]:
-    """A route that takes such a mark."""
+def marking(kind: type[Mark]) -> Callable[[Callable[[DecidedRun, Mark], None]], Endpoint]:
+    """Makes a route that takes such a mark."""
 
-    def marked(request: Request, form: Mark) -> Response:
-        decided = DecidedRun(request)
-        words = ""
-        if form.patch != decided.of.patch:
-            words = "The run has another patch by now: reload the page."
-        else:
-            try:
-                do(decided, form)
-            except MarkedMeanwhile as error:
-                words = str(error)
-        if words:
-            return JSONResponse({"error": words, **_state(decided)}, status_code=409)
-        return JSONResponse(_state(decided))
+    def made(do: Callable[[DecidedRun, Mark], None]) -> Endpoint:
+        return taking(kind)(partial(_marked, do))
 
-    return taking(kind, marked)
+    return made
 
 
-def routes() -> list[Route]:
-    return [
-        Route("/run/{run}/marks", marks),
-        Route("/run/{run}/marks/decide", marking(PostedVerdicts, decide), methods=["POST"]),
-        Route("/run/{run}/marks/reviewed", marking(PostedReviewed, reviewed), methods=["POST"]),
-        Route("/run/{run}/marks/comment", marking(PostedComment, comment), methods=["POST"]),
-        Route("/run/{run}/marks/withdraw", marking(PostedWithdrawal, withdraw), methods=["POST"]),
-    ]
+def _marked(do: Callable[[DecidedRun, Mark], None], request: Request, form: Mark) -> Response:
+    decided = DecidedRun(request)
+    words = ""
+    if form.patch != decided.of.patch:
+        words = "The run has another patch by now: reload the page."
+    else:
+        try:
+            do(decided, form)
+        except MarkedMeanwhile as error:
+            words = str(error)
+    if words:
+        return JSONResponse({"error": words, **_state(decided)}, status_code=409)
+    return JSONResponse(_state(decided))
 
 
 def marks(request: Request) -> Response:
@@ -91,6 +83,7 @@ def marks(request: Request) -> Response:
     return JSONResponse(state)
 
 
+@marking(PostedVerdicts)
 def decide(decided: DecidedRun, form: PostedVerdicts) -> None:
     parts = {number: parts_of(file) for number, file in enumerate(decided.files, 1)}
     verdicts = {}
@@ -103,11 +96,13 @@ def decide(decided: DecidedRun, form: PostedVerdicts) -> None:
     desk.store.decide(decided.of, verdicts, by=desk.operator.name, seen=form.seen)
 
 
+@marking(PostedReviewed)
 def reviewed(decided: DecidedRun, form: PostedReviewed) -> None:
     desk, path = decided.desk, decided.path(form.file)
     desk.store.review(decided.of, path, done=form.done, by=desk.operator.name, seen=form.seen)
 
 
+@marking(PostedComment)
 def comment(decided: DecidedRun, form: PostedComment) -> None:
     desk = decided.desk
     desk.store.comment(
@@ -120,6 +115,7 @@ def comment(decided: DecidedRun, form: PostedComment) -> None:
     )
 
 
+@marking(PostedWithdrawal)
 def withdraw(decided: DecidedRun, form: PostedWithdrawal) -> None:
     decided.desk.store.withdraw(decided.of, form.id)
 

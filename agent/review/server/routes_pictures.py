@@ -12,7 +12,6 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from agent.models.image_header import LONGEST_SIDE, image_header_of
 from agent.record.store import STEPS
@@ -26,10 +25,6 @@ from sandbox.git.store import NOTHING, Store
 _LARGEST_BYTES = 8 << 20
 _NAMES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 _GIT_S = 60
-
-
-def routes() -> list[Route]:
-    return [Route("/run/{run}/picture/{number:int}/{side}", picture)]
 
 
 def pictures(entry: FileEntry, address: str) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from agent.review.pages.markup import Markup, tag
 from agent.review.pages.overview import Overview, overview_parts
@@ -13,10 +12,6 @@ from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import address_in, answer, opened, part_address
 from agent.risk.credentials import hiding
 from agent.untrusted_text import visible
-
-
-def routes() -> list[Route]:
-    return [Route("/run/{run}", overview), Route("/run/{run}/patch", patch)]
 
 
 def overview(request: Request) -> Response:

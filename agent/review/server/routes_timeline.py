@@ -9,7 +9,6 @@ from typing import BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from agent.errors import RecordError
 from agent.record.events.kinds import Recorded, decode
@@ -34,13 +33,6 @@ _FILTERS = (
     ("kernel", "refused by the kernel"),
     ("said", "said"),
 )
-
-
-def routes() -> list[Route]:
-    return [
-        Route("/run/{run}/timeline", timeline),
-        Route("/run/{run}/events", events),
-    ]
 
 
 def timeline(request: Request) -> Response:

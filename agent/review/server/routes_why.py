@@ -7,7 +7,6 @@ from itertools import pairwise
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from agent.past_runs.blame import Blame, TracedFile
 from agent.review.pages.findings import PartAddress
@@ -25,13 +24,6 @@ from agent.untrusted_text import path_text, visible
 from sandbox.git.line_authors import UNKNOWN, AuthoredLine
 
 _SIDES = {"old": "-", "new": "+"}
-
-
-def routes() -> list[Route]:
-    return [
-        Route("/run/{run}/why/{number:int}/{side}/{line:int}", why),
-        Route("/run/{run}/call/{call:int}", call),
-    ]
 
 
 def why(request: Request) -> Response:
