@@ -36,7 +36,6 @@ from agent.batch.watching.events import (
 )
 from agent.errors import RecordError
 from agent.record.store import new_run_id
-from policies.frozen import dataclass
 
 _ENGINE_PATIENCE_S = 1800.0
 """For how long an engine that does not answer is awaited, as when it starts again."""
@@ -46,12 +45,6 @@ _LOOK_S = 0.25
 """How often what others wrote to the database is looked for."""
 _UNWRITTEN_S = 60.0
 """How long a database that can't be written is tried again once nothing runs any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchedulerOptions:
-    workers: int
-    fail_fast: bool = False
 
 
 class Scheduler:
@@ -64,11 +57,14 @@ class Scheduler:
         store: BatchQueue,
         engine: AttemptEngine,
         board: Board,
-        options: SchedulerOptions,
+        workers: int,
+        fail_fast: bool,
         tell: Callable[[BatchEvent], None],
         refresh: Callable[[], None],
     ) -> None:
         """Args:
+        workers: how many tasks run at once, where nobody asks for another number.
+        fail_fast: nothing more is begun once a task has failed.
         tell: hears what happens.
         refresh: called some times a second.
         """
@@ -76,7 +72,8 @@ class Scheduler:
         self._store = store
         self._engine = engine
         self._board = board
-        self._options = options
+        self._usual_workers = workers
+        self._fail_fast = fail_fast
         self._tell = tell
         self._refresh = refresh
         self._inbox: queue.SimpleQueue[tuple[AttemptOrder, AttemptEnd] | None] = queue.SimpleQueue()
@@ -94,7 +91,7 @@ class Scheduler:
         self._engine_missed: dict[tuple[str, int], bool] = {}
         """Attempts that it did not answer; and whether it has answered others since."""
         self._trouble_since_s: float | None = None
-        self.workers = options.workers
+        self.workers = workers
         self.paused = False
         self.stopping = Stopping.NOT
         self.trouble = ""
@@ -267,7 +264,7 @@ class Scheduler:
         """Stop what shares the failure, or with `fail_fast` everything."""
         chosen = self._plan.choices(one.task_id)
         words = self._shared.add(failure.shared, one.task_id, chosen, result.detail)
-        if self._options.fail_fast and not self._closed:
+        if self._fail_fast and not self._closed:
             words = words or f"{one.task_id} failed: no further task is begun"
             self._closed = True
         if words:
@@ -298,7 +295,7 @@ class Scheduler:
             self._tell(QueueSteered(attempts=tuple(self._store.all())))
         self._looked = True
         wanted = self._store.steering()
-        self.workers = wanted.workers or self._options.workers
+        self.workers = wanted.workers or self._usual_workers
         if wanted.paused is not self.paused:
             self.paused = wanted.paused
             words = _PAUSED.format(self._plan.directory) if self.paused else "goes on"

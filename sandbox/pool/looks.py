@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from sandbox.supply import ContainerSupply
 from sandbox.workspace.scan import Scan
@@ -23,8 +23,6 @@ from sandbox.workspace.source import HostSource, ImageSource
 if TYPE_CHECKING:
     from sandbox.pool.stillness import Stillness
 
-V = TypeVar("V")
-
 _COUNTS_S, _COUNTS_TIMES = 1.0, 20
 """How long a look counts at most, of a workspace of which nothing was heard since: a second, or so
 many times as long as it took."""
@@ -32,15 +30,15 @@ _KEPT = 4
 """Of how many workspaces the newest look is kept."""
 
 
-class _Shared(Generic[V]):
-    """Questions to a file system whose answers are shared, by whom they are about."""
+class _LooksUnderWay:
+    """Looks whose results are shared by those who asked before they began."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._turns: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
-        self._asked: dict[Hashable, Future[V]] = {}
+        self._asked: dict[Hashable, Future[Scan]] = {}
 
-    def ask(self, key: Hashable, find_out: Callable[[], V]) -> V:
+    def ask(self, key: Hashable, look: Callable[[], Scan]) -> Scan:
         with self._lock:
             asked = self._asked.get(key)
             turn = self._turns[key]
@@ -52,7 +50,7 @@ class _Shared(Generic[V]):
                 with self._lock:
                     del self._asked[key]
                 try:
-                    asked.set_result(find_out())
+                    asked.set_result(look())
                 except BaseException as error:  # noqa: BLE001 - raised again by each that waits
                     asked.set_exception(error)
         return asked.result()
@@ -62,7 +60,7 @@ class SharedLooks(ContainerSupply):
     """Of one process. For any number of threads."""
 
     def __init__(self) -> None:
-        self._looks = _Shared[Scan]()
+        self._looks = _LooksUnderWay()
         self._kept: dict[Hashable, _KeptLook] = {}
         self._lock = threading.Lock()
         self._copying: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)

@@ -10,7 +10,7 @@ from agent.batch.failure import Failure
 from agent.batch.order import AttemptEnd, AttemptOrder
 from agent.batch.plan import BatchPlan, PreparedChoices, choices_of
 from agent.batch.queue.store import BatchQueue
-from agent.batch.scheduler import Scheduler, SchedulerOptions
+from agent.batch.scheduler import Scheduler
 from agent.batch.task import Task
 from agent.batch.watching.events import AttemptEnded, BatchEvent, BatchNotice
 from agent.config.instructions import Instructions
@@ -130,7 +130,8 @@ class FakeScheduling:
             store=self.store,
             engine=self.engine,
             board=Board(),
-            options=SchedulerOptions(workers=self.workers, fail_fast=self.fail_fast),
+            workers=self.workers,
+            fail_fast=self.fail_fast,
             tell=self.events.append,
             refresh=self._refresh,
         )

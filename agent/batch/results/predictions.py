@@ -78,25 +78,15 @@ class Predictions:
                 self.notes[task.id] = _REFUSED
             return None
         try:
-            data, note = gradable(run)
-            if note:
-                self.notes[task.id] = note
+            recorded = run_in(run)
+            try:
+                data = index_patch_of(recorded)
+            except PatchError as error:
+                self.notes[task.id] = one_line(str(error))
+                data = patch_of(recorded)
             return data.decode()
         except UnicodeDecodeError:
             self.notes[task.id] = _NOT_UTF8
         except (RecordError, UsageError, PatchError) as error:
             self.notes[task.id] = f"not in preds: {one_line(str(error))}"
         return None
-
-
-def gradable(run: Path) -> tuple[bytes, str]:
-    """A run's patch as git applies it in the repository, and what is to be said of it.
-
-    Raises:
-        RecordError, UsageError: there is no patch, or not the one that was made.
-    """
-    recorded = run_in(run)
-    try:
-        return index_patch_of(recorded), ""
-    except PatchError as error:
-        return patch_of(recorded), one_line(str(error))

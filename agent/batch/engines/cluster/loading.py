@@ -5,7 +5,7 @@ the engine here only when a machine lacks it (`image_parcel`).
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +31,14 @@ from sandbox.engine.image_transfer import take_apart
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import ImageUnusable
 from sandbox.git import config
+from sandbox.threads import Recent
 from sandbox.workspace.scan import scan
 from sandbox.workspace.shipment import pack
 from sandbox.workspace.source import Workspace
 
 _KEPT = 64
-"""Workspaces whose content is kept for the next task; those under way have theirs."""
+"""Workspaces whose content is kept for the next task, and images of which it is kept what they
+are; those under way have theirs."""
 _Packed = tuple[str, WorkspaceParcel]
 """The look that it fits, in which no file was young, and it."""
 
@@ -49,11 +51,11 @@ class CargoLoader:
         self._store = store
         self._environ = environ
         self._engine = Engine.connect(environ)
+        self._images = Recent[tuple[NeededImage, ...]](_KEPT)
+        self._prepared = Recent[PreparedImage](_KEPT)
         self._lock = threading.Lock()
-        self._locks: dict[object, threading.Lock] = {}
-        self._images: dict[object, tuple[NeededImage, ...]] = {}
-        self._prepared: dict[str, PreparedImage] = {}
-        self._packed: dict[object, _Packed] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._packed: dict[Hashable, _Packed] = {}
 
     def loaded(self, order: AttemptOrder) -> tuple[AttemptOrder, Cargo]:
         """The order with its workspace found, and its image by a name that every engine takes.
@@ -86,17 +88,9 @@ class CargoLoader:
         image = take_apart(self._engine, ref, keep)
         return ImageParcel(image=image, pieces=tuple(pieces.items()))
 
-    def _alone(self, what: object) -> threading.Lock:
-        with self._lock:
-            return self._locks.setdefault(what, threading.Lock())
-
     def _images_of(self, policy: Policy, place: Workspace) -> tuple[NeededImage, ...]:
         shared = (policy.image, policy.setup, str(place) if policy.setup.makes_layer else "")
-        with self._alone(shared):
-            found = self._images.get(shared)
-            if found is None:
-                found = self._images[shared] = tuple(self._found_images(policy, place))
-            return found
+        return self._images.get(shared, lambda: tuple(self._found_images(policy, place)))
 
     def _found_images(self, policy: Policy, place: Workspace) -> list[NeededImage]:
         engine, environ = self._engine, self._environ
@@ -114,7 +108,9 @@ class CargoLoader:
 
     def _workspace(self, root: Path, policy: Policy, image: NeededImage) -> WorkspaceParcel:
         shared = (root, policy.workspace, image.ref)
-        with self._alone(shared):
+        with self._lock:
+            alone = self._locks.setdefault(shared, threading.Lock())
+        with alone:
             looked = scan(root)
             before = self._packed.get(shared)
             if before is not None and before[0] == looked.fingerprint:
@@ -138,12 +134,10 @@ class CargoLoader:
             return parcel
 
     def _prepared_of(self, ref: str) -> PreparedImage:
-        with self._alone("prepare"):
-            found = self._prepared.get(ref)
-            if found is None:
-                info = _looked_at(self._engine, ref)
-                found = self._prepared[ref] = prepare(self._engine, info, on_progress=_quiet)
-            return found
+        def made() -> PreparedImage:
+            return prepare(self._engine, _looked_at(self._engine, ref), on_progress=_quiet)
+
+        return self._prepared.get(ref, made)
 
 
 def _looked_at(engine: Engine, ref: str) -> ImageInfo:

@@ -13,7 +13,7 @@ from agent.batch.board import Board
 from agent.batch.plan import BatchPlan
 from agent.batch.queue.ownership import owned
 from agent.batch.queue.store import BatchQueue, Enlisted
-from agent.batch.scheduler import Scheduler, SchedulerOptions
+from agent.batch.scheduler import Scheduler
 from agent.batch.stopping import Stopping
 from agent.batch.take_up import spent_of
 from agent.batch.task import Task
@@ -142,7 +142,8 @@ def _run(
         store=store,
         engine=machine,
         board=board,
-        options=SchedulerOptions(workers=workers, fail_fast=given[FAIL_FAST]),
+        workers=workers,
+        fail_fast=given[FAIL_FAST],
         tell=tell,
         refresh=refresh,
     )
