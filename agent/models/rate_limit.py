@@ -54,16 +54,6 @@ class ServiceHealth:
     """Until the next request may be made by anybody."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateReading:
-    """For a person to see."""
-
-    window: float
-    """Requests at once; below 1 requests a second."""
-    in_flight: int
-    closed_s: float
-
-
 class RequestRate(Protocol):
     """What all runs share of one model, wherever it is kept. Every method may be called by several
     threads at once, and none of them holds a lock while it waits."""
@@ -101,14 +91,15 @@ class RateWindow:
             nothing; doubled up to `longest_pause_s` as long as it answers nobody.
         random: 0 to 1, spreads the pauses.
         """
-        self._window = min(first, most)
+        self.at_once = min(first, most)
+        """Requests; below 1 requests a second."""
         self._most = most
         self._first_pause_s = first_pause_s
         self._longest_pause_s = longest_pause_s
         self._random = random
         self._slow_start = True
         self._number = 0
-        self._in_flight: dict[int, int] = {}
+        self.in_flight: dict[int, int] = {}
         """The epoch in which each was admitted."""
         self._accepted: set[int] = set()
         self._epoch = 0
@@ -128,40 +119,40 @@ class RateWindow:
         if self.opens_in(now) > 0:
             return None
         self._number += 1
-        self._in_flight[self._number] = self._epoch
+        self.in_flight[self._number] = self._epoch
         self._next_probe = now + self._longest_pause_s
-        if self._window < 1:
-            self._closed_until = now + 1 / self._window
+        if self.at_once < 1:
+            self._closed_until = now + 1 / self.at_once
         return self._number
 
     def opens_in(self, now: float) -> float:
         """Seconds until `admit` is worth asking again; infinite: not before a request ends."""
         opens = self._closed_until
-        if self._probing and self._epoch in self._in_flight.values():
+        if self._probing and self._epoch in self.in_flight.values():
             opens = max(opens, self._next_probe)
-        elif not self._probing and len(self._in_flight) >= max(1, int(self._window)):
+        elif not self._probing and len(self.in_flight) >= max(1, int(self.at_once)):
             return float("inf")
         return max(0.0, opens - now)
 
     def accepted(self, number: int) -> None:
-        if number in self._accepted or number not in self._in_flight:
+        if number in self._accepted or number not in self.in_flight:
             return
         self._accepted.add(number)
-        if self._in_flight[number] != self._epoch:
+        if self.in_flight[number] != self._epoch:
             return
         self._probing = False
         self._pause_s = 0.0
-        if self._window < 1:
-            self._window += _STEP_BELOW_ONE
-        elif len(self._in_flight) >= self._window / 2:
+        if self.at_once < 1:
+            self.at_once += _STEP_BELOW_ONE
+        elif len(self.in_flight) >= self.at_once / 2:
             # Only a window that is used shows that a larger one would do.
-            self._window += 1 if self._slow_start else 1 / self._window
-        self._window = min(self._window, self._most)
+            self.at_once += 1 if self._slow_start else 1 / self.at_once
+        self.at_once = min(self.at_once, self._most)
 
     def ended(
         self, number: int, how: RequestEnd, now: float, asked_s: float | None = None
     ) -> ServiceHealth:
-        epoch = self._in_flight.get(number)
+        epoch = self.in_flight.get(number)
         if epoch is None:
             return self.health(now)
         if how is RequestEnd.SUCCEEDED:
@@ -169,7 +160,7 @@ class RateWindow:
             self._succeeded += 1
             self._failed_in_row = 0
             self._failing_since = None
-        del self._in_flight[number]
+        del self.in_flight[number]
         self._accepted.discard(number)
         if how in {RequestEnd.SLOWED, RequestEnd.FAILED}:
             self._failed_in_row += 1
@@ -189,18 +180,11 @@ class RateWindow:
             closed_s=max(0.0, self._closed_until - now),
         )
 
-    def reading(self, now: float) -> RateReading:
-        return RateReading(
-            window=self._window,
-            in_flight=len(self._in_flight),
-            closed_s=max(0.0, self._closed_until - now),
-        )
-
     def _slow_down(self, epoch: int, now: float) -> None:
         if epoch != self._epoch:
             return  # admitted before the rate was lowered: the same news again
         if not self._probing:
-            self._window = max(_LEAST, min(self._window, len(self._in_flight) + 1) / 2)
+            self.at_once = max(_LEAST, min(self.at_once, len(self.in_flight) + 1) / 2)
         self._slow_start = False
         self._probing = True
         self._epoch += 1
@@ -255,10 +239,6 @@ class RateLimiter:
         """Have every waiting thread look at once whether it is to stop."""
         with self._changed:
             self._changed.notify_all()
-
-    def reading(self) -> RateReading:
-        with self._changed:
-            return self._window.reading(self._clock())
 
 
 class ModelRates:

@@ -62,7 +62,7 @@ from sandbox.threads import Recent
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 
 
-def load(path: Path) -> tuple["Turn", ...]:
+def load(path: Path) -> "Turns":
     """Read a script.
 
     Raises:
@@ -79,11 +79,11 @@ def load(path: Path) -> tuple["Turn", ...]:
     return _decoded.get((data, str(path)), lambda: decode(data, str(path)))
 
 
-_decoded = Recent[tuple["Turn", ...]](2)
+_decoded = Recent["Turns"](2)
 """A batch plays one script in each of its runs."""
 
 
-def decode(data: bytes, name: str) -> tuple["Turn", ...]:
+def decode(data: bytes, name: str) -> "Turns":
     """As `load`, from bytes; ``name`` stands in the errors."""
     try:
         document = parse(utf8(data, file=name), file=name, called="script")
@@ -93,8 +93,7 @@ def decode(data: bytes, name: str) -> tuple["Turn", ...]:
     except PolicyError as error:
         raise UsageError(str(error)) from error
     return tuple(
-        Turn.model_construct(**dict(turn), line=document.where(("turns", index)).line)
-        for index, turn in enumerate(script.turns)
+        (document.where(("turns", index)).line, turn) for index, turn in enumerate(script.turns)
     )
 
 
@@ -118,7 +117,9 @@ class _Regex(StrictModel):
 _Expect = Annotated[str, pydantic.Field(min_length=1)] | _Regex
 
 
-class _TurnForm(StrictModel):
+class Turn(StrictModel):
+    """One answer of the model, as it stands in a file."""
+
     text: str = ""
     calls: tuple[_ScriptCall, ...] = ()
     expect: _Expect | tuple[_Expect, ...] = ()
@@ -126,7 +127,7 @@ class _TurnForm(StrictModel):
     stop: Annotated[StopReason, pydantic.Field(strict=False)] | None = None
 
     @pydantic.model_validator(mode="after")
-    def _says_something(self) -> "_TurnForm":
+    def _says_something(self) -> "Turn":
         if not (self.text.strip() or self.calls or self.stop):
             raise ValueError("a turn needs text, calls or stop")
         if self.stop == StopReason.TOOL_USE and not self.calls:
@@ -134,16 +135,13 @@ class _TurnForm(StrictModel):
         return self
 
 
-class Turn(_TurnForm):
-    """One answer of the model, as it stands in a file."""
-
-    line: int
-    """1-based, in the file."""
+Turns = tuple[tuple[int, Turn], ...]
+"""Each with its line in the file, from 1."""
 
 
 class _Script(StrictModel):
     version: Literal[1]
-    turns: Annotated[tuple[_TurnForm, ...], pydantic.Field(min_length=1)]
+    turns: Annotated[tuple[Turn, ...], pydantic.Field(min_length=1)]
 
 
 _SHOWN_CHARACTERS: Final = 400
@@ -152,8 +150,8 @@ _SHOWN_CHARACTERS: Final = 400
 class ScriptModel:
     """Plays a script's turns, one for each reply."""
 
-    def __init__(self, turns: Sequence[Turn], *, file: str) -> None:
-        self._turns = tuple(turns)
+    def __init__(self, turns: Turns, *, file: str) -> None:
+        self._turns = turns
         self._file = file
         self._next: int | None = None
 
@@ -184,13 +182,13 @@ class ScriptModel:
                 "add a turn, or end the last one without calls"
             )
         number = self._next + 1
-        turn = self._turns[self._next]
+        line, turn = self._turns[self._next]
         label = None
         if not request.tools:
             from agent.models.text_calls import rendering  # noqa: PLC0415 - few runs offer none
 
             label = rendering.label_in(request.system)
-        self._check(turn, number, last_results(request.messages, in_text=label is not None))
+        self._check(turn, number, line, last_results(request.messages, in_text=label is not None))
         self._next = number
         message = _message(turn, number)
         stop = turn.stop or (StopReason.TOOL_USE if turn.calls else StopReason.END_TURN)
@@ -201,12 +199,12 @@ class ScriptModel:
                 on_event(TextDelta(text=block.text))
         return Reply(message=message, stop=stop, usage=Usage())
 
-    def _check(self, turn: Turn, number: int, results: str) -> None:
+    def _check(self, turn: Turn, number: int, line: int, results: str) -> None:
         expected = turn.expect if isinstance(turn.expect, tuple) else (turn.expect,)
         for expectation in expected:
             if not found(expectation, results):
                 raise ModelError(
-                    f"{self._file}:{turn.line}: turn {number} expects {_shown(expectation)} in the "
+                    f"{self._file}:{line}: turn {number} expects {_shown(expectation)} in the "
                     f"last tool results; they were: {_excerpt(results)}"
                 )
 

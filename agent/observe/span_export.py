@@ -34,12 +34,6 @@ class FilteredExporter(SpanExporter):
             return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
 
-    def shutdown(self) -> None:
-        """Each request has a connection of its own."""
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the SDK's
-        return True
-
 
 class TraceOfRun(RandomIdGenerator):
     """Makes one trace of a run, named by the run's id, so that a resumed run's spans join it."""

@@ -23,7 +23,7 @@ from agent.conversation.shared_budget import (
 from agent.interrupts import Interrupts
 from agent.models.interface import CallCost, Reply, Request, Usage
 from agent.models.pricing import ModelInfo, Prices, Rates
-from agent.models.rate_limit import RateReading, RequestEnd, ServiceHealth
+from agent.models.rate_limit import RequestEnd, ServiceHealth
 from agent.record.outcome import Finished, Interrupted, LimitReached, RunLimit, name
 from agent.record.run_state import BudgetSpent
 from fakes.box import TmpBox
@@ -368,7 +368,6 @@ def test_every_limit_of_the_batch_says_that_it_is_no_runs_own() -> None:
         BatchAllowance(usd=1.0),
         BatchUsed(usd=1.0, tokens=2, seconds=3.0),
         ServiceHealth(succeeded=1, failing_s=2.0, closed_s=3.0),
-        RateReading(window=1.0, in_flight=2, closed_s=3.0),
         RequestEnd.SLOWED,
     ],
     ids=lambda value: type(value).__name__,

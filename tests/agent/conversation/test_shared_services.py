@@ -142,11 +142,11 @@ def test_an_overload_in_any_form_lowers_the_rate_of_all(
             How.ERROR, before=service.last_event, error=behaviour.error, answer=answer("Torn.")
         )
     service.api.queue(behaviour, answer("Done."))
-    before = window.reading(0).window
+    before = window.at_once
     one = run(VirtualShare(interrupts, window), interrupts)
     assert one.on(service.model()) == Finished(message="Done.")
-    assert window.reading(0).window < before
-    assert window.reading(0).in_flight == 0
+    assert window.at_once < before
+    assert window.in_flight == {}
 
 
 @pytest.mark.parametrize("behaviour", [Refuse(500), Refuse(502), Refuse(400), Refuse(401)])
@@ -158,10 +158,10 @@ def test_a_failure_that_says_nothing_of_the_rate_leaves_it_as_it_is(
     behaviour: Refuse,
 ) -> None:
     service.api.queue(behaviour, answer("Done."))
-    before = window.reading(0).window
+    before = window.at_once
     run(VirtualShare(interrupts, window), interrupts).on(service.model())
-    assert window.reading(0).window >= before
-    assert window.reading(0).in_flight == 0
+    assert window.at_once >= before
+    assert window.in_flight == {}
 
 
 def test_what_the_service_asks_to_wait_is_kept_and_is_no_time_of_the_run(
@@ -209,7 +209,7 @@ def test_a_run_that_is_told_to_stop_does_not_wait_for_the_rate(
     assert one.on(service.model()) == Interrupted(signal="SIGINT")
     assert share.time() < 1200
     assert len(service.api.requests) == 1
-    assert window.reading(0).in_flight == 0
+    assert window.in_flight == {}
 
 
 def test_sixteen_runs_at_once_lose_nothing_while_the_service_refuses_all(
@@ -244,7 +244,7 @@ def test_sixteen_runs_at_once_lose_nothing_while_the_service_refuses_all(
     # Those that were made together, and then one at a time, in 0.05 to 0.2 s or more.
     refused = len(service.api.requests) - 16
     assert 0 < refused <= 16 + 3 + 5
-    assert limiter.reading().in_flight == 0
+    assert limiter._window.in_flight == {}
     assert budget.spent.usd == pytest.approx(sum(one.budget.usd or 0 for one in runs))
 
 
@@ -404,7 +404,7 @@ def test_an_answer_that_a_signal_breaks_off_is_paid_for_and_recorded(
     assert budget.spent.usd == pytest.approx(told.usd)
     assert told.usd > 16_000 * 50 / 1_000_000
     assert budget.reserved == BatchUsed()
-    assert window.reading(0).in_flight == 0
+    assert window.in_flight == {}
 
 
 def test_a_call_that_fails_for_good_gives_its_money_back(

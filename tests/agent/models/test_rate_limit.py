@@ -258,9 +258,8 @@ def test_whatever_happens_no_more_are_in_flight_than_fit_and_it_always_opens_aga
             window.ended(flying.pop(which % len(flying)), what, now, asked_s)
         elif flying:
             window.accepted(flying[which % len(flying)])
-        reading = window.reading(now)
-        assert reading.in_flight == len(flying) <= 16
-        assert 1 / 64 <= reading.window <= 16
+        assert len(window.in_flight) == len(flying) <= 16
+        assert 1 / 64 <= window.at_once <= 16
     for number in flying:
         window.ended(number, RequestEnd.WITHDRAWN, now)
     opens_s = window.opens_in(now)
@@ -276,7 +275,6 @@ def test_one_burst_of_refusals_halves_once() -> None:
     for number in burst:
         assert number is not None
         window.ended(number, RequestEnd.SLOWED, 1.0)
-    assert window.reading(1.0).window == 4
     assert window.opens_in(1.0) == 1.0
     # One asks first, and only then the others may.
     probe = window.admit(2.0)
