@@ -60,7 +60,7 @@ class SlashCommands:
 
     chat: Chat
     face: ChatFace
-    offered: Mapping[str, str] = EVERYWHERE
+    offered: Mapping[str, str]
     """Those that there are, in words for a list of them."""
     request: str = "request"
     """What a request to the agent is called where it is made."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from agent.chat.requests import Chat
-from agent.chat.slash_commands import SlashCommands
+from agent.chat.slash_commands import EVERYWHERE, SlashCommands
 from agent.interrupts import SignalReceived
 from agent.lifecycle.session import RunSession
 from agent.record.events.conversation import CallEnded
@@ -109,7 +109,7 @@ class EditorDriver:
 
     def _commands(self, chat: Chat) -> SlashCommands:
         face = EditorFace(view=self.view, asker=self.asker)
-        return SlashCommands(chat=chat, face=face, request="prompt")
+        return SlashCommands(chat=chat, face=face, offered=EVERYWHERE, request="prompt")
 
 
 def _may_have_changed(events: Sequence[Recorded], ended: TurnEnded | TurnFailed) -> bool:
