@@ -85,7 +85,7 @@ def test_what_was_applied_before_is_not_applied_again(desk: Desk) -> None:
     assert (desk.workspace / "calc.py").read_text() == "new\n"
     desk.turns = [*desk.turns, bash("echo more > more.txt"), DONE]
     gone_on(desk, session, "go on", "/apply")
-    assert "applied:\n```text\nadded     more.txt\n```" in desk.editor.text()
+    assert "applied:\n\n```text\nadded     more.txt\n```" in desk.editor.text()
     assert (desk.workspace / "calc.py").read_text() == "new\n"
     assert (desk.workspace / "more.txt").read_text() == "more\n"
 
