@@ -236,8 +236,7 @@ def main(names: list[str]) -> int:
     engine = Engine.connect(os.environ)
     clients = {package.client for package in packages}
     images = {
-        client: ensure(engine, IMAGES[client], environ=os.environ, on_progress=print)
-        for client in sorted(clients)
+        client: ensure(engine, IMAGES[client], on_progress=print) for client in sorted(clients)
     }
     done: list[Row] = []
     with (

@@ -82,7 +82,7 @@ def test_a_planted_bug_is_found_mended_and_verified(package: Path, tmp_path: Pat
     on_the_host = passed(plain.stdout)
 
     engine = Engine.connect(os.environ)
-    image = ensure(engine, "python", environ=os.environ, on_progress=print)
+    image = ensure(engine, "python", on_progress=print)
     with Sandbox.open(workspace=package, policy=load("default"), image=image, engine=engine) as box:
         sealed = box.run(SUITE)
         assert passed(sealed.stdout.decode()) == on_the_host

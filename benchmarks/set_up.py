@@ -47,9 +47,7 @@ def _first_result(engine: Engine, workspace: Path, policy: Policy) -> float:
     begun = time.perf_counter()
     image = IMAGE
     if policy.setup.makes_layer:
-        image = find_or_make(
-            engine, IMAGE, policy, workspace, environ=os.environ, on_progress=lambda _: None
-        ).image
+        image = find_or_make(engine, IMAGE, policy, workspace, on_progress=lambda _: None).image
     with Sandbox.open(workspace=workspace, policy=policy, image=image, engine=engine) as box:
         assert box.run("true").exit_code == 0
         return time.perf_counter() - begun

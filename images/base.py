@@ -37,24 +37,17 @@ _KEPT_VARIABLES = ("HOME", "TMPDIR")
 _LEFT_OUT = ("doc", "info", "locale", "man")
 
 
-def ensure_base(
-    engine: Engine, ref: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
-) -> None:
+def ensure_base(engine: Engine, ref: str, *, on_progress: Callable[[str], None]) -> None:
     """Make sure the engine holds the base image.
-
-    Args:
-        environ: of this process; what Debian's tools get of it is named here.
 
     Raises:
         ImageUnusable: it can be neither pulled nor bootstrapped; the message says what to do.
     """
     if engine.image(ref) is None:
-        refresh_base(engine, ref, environ=environ, on_progress=on_progress)
+        refresh_base(engine, ref, on_progress=on_progress)
 
 
-def refresh_base(
-    engine: Engine, ref: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
-) -> None:
+def refresh_base(engine: Engine, ref: str, *, on_progress: Callable[[str], None]) -> None:
     """Get the base image as it is today, whatever the engine holds; errors as `ensure_base`."""
     on_progress(f"{ref}: pulling")
     try:
@@ -73,7 +66,7 @@ def refresh_base(
             "into the engine with `docker load`"
         )
     on_progress(f"{ref}: no registry answers, bootstrapping {suite} from Debian packages")
-    bootstrap(engine, ref, suite, environ=environ, on_progress=on_progress)
+    bootstrap(engine, ref, suite, on_progress=on_progress)
 
 
 def bootstrap(
@@ -81,21 +74,22 @@ def bootstrap(
     ref: str,
     suite: str,
     *,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> None:
     """Make a minimal Debian from packages and import it; errors as `ensure_base`."""
-    tool = _bootstrap_tool(ref, environ, on_progress)
+    tool = _bootstrap_tool(ref, engine.environ, on_progress)
     # Not below the workspace, whoever owns that: a fresh directory only we can enter. The tool
     # makes its own elsewhere, as apt drops its rights.
     with tempfile.TemporaryDirectory(prefix="moonpool-base-") as directory:
         rootfs = Path(directory) / "rootfs.tar"
-        command = bootstrap_command(tool, suite, rootfs, mirrors(_apt_targets(environ), suite))
+        command = bootstrap_command(
+            tool, suite, rootfs, mirrors(_apt_targets(engine.environ), suite)
+        )
         _run(
             command,
             doing=f"bootstrapping {ref}",
             timeout_s=_BOOTSTRAP_TIMEOUT_S,
-            environ=environ,
+            environ=engine.environ,
             on_line=lambda line: on_progress(f"{ref}: {line.removeprefix('I: ')}"),
         )
         on_progress(f"{ref}: importing")

@@ -29,16 +29,13 @@ _LINE_LIMIT = 80
 _PROGRESS_EVERY_S = 1.0
 
 
-def ensure(
-    engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
-) -> str:
+def ensure(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:
     """Make sure the engine holds an image to work in; gives the reference to use.
 
     An unchanged recipe costs one question to the engine. Two processes at once build it once.
 
     Args:
         name: a recipe's, an image reference that the engine has, or the path of a Dockerfile.
-        environ: of this process: the proxy settings in it reach a build, and nothing else does.
 
     Raises:
         ImageUnusable: there is no such image, or it does not build.
@@ -47,7 +44,7 @@ def ensure(
     trust = local_authorities()
 
     def made(recipe: Recipe) -> str:
-        return ensure_recipe(engine, recipe, trust, environ=environ, on_progress=on_progress)
+        return ensure_recipe(engine, recipe, trust, on_progress=on_progress)
 
     if not is_path(name) and (name in recipes.names() or name in recipes.INTERNAL):
         return made(recipes.find(name))
@@ -76,7 +73,6 @@ def ensure_recipe(
     recipe: Recipe,
     trust: Mapping[str, bytes],
     *,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> str:
     """As `ensure`, for a recipe from anywhere."""
@@ -84,8 +80,8 @@ def ensure_recipe(
         with _building(engine, recipe.name, on_progress):
             # Another process may have built it while this one waited.
             if not _is_there(engine, recipe, trust):
-                _ensure_bases(engine, recipe, environ=environ, on_progress=on_progress)
-                build(engine, recipe, trust, environ=environ, on_progress=on_progress)
+                _ensure_bases(engine, recipe, on_progress=on_progress)
+                build(engine, recipe, trust, on_progress=on_progress)
     return recipe.reference(trust)
 
 
@@ -105,7 +101,6 @@ def _ensure_bases(
     engine: Engine,
     recipe: Recipe,
     *,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> None:
     from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
@@ -113,14 +108,12 @@ def _ensure_bases(
     for base in recipe.bases:
         name = recipes.of_reference(base)
         if name is None:
-            ensure_base(engine, base, environ=environ, on_progress=on_progress)
+            ensure_base(engine, base, on_progress=on_progress)
         else:
-            ensure(engine, name, environ=environ, on_progress=on_progress)
+            ensure(engine, name, on_progress=on_progress)
 
 
-def rebuild(
-    engine: Engine, name: str, *, environ: Mapping[str, str], on_progress: Callable[[str], None]
-) -> str:
+def rebuild(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:
     """Build a recipe's image again on the base as it is today; as `ensure` otherwise."""
     recipe = recipes.of_operator(Path(name)) if is_path(name) else recipes.find(name)
     trust = local_authorities()
@@ -131,8 +124,8 @@ def rebuild(
             if not base.startswith(f"{recipes.REPOSITORY}/") and not (
                 is_path(name) and engine.image(base)
             ):
-                refresh_base(engine, base, environ=environ, on_progress=on_progress)
-        build(engine, recipe, trust, environ=environ, on_progress=on_progress)
+                refresh_base(engine, base, on_progress=on_progress)
+        build(engine, recipe, trust, on_progress=on_progress)
     return recipe.reference(trust)
 
 
@@ -141,7 +134,6 @@ def build(
     recipe: Recipe,
     trust: Mapping[str, bytes],
     *,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> None:
     """Build one recipe on a base the engine holds; errors as `ensure`."""
@@ -160,8 +152,8 @@ def build(
             recipes.context_tar(recipe, trust),
             ref=ref,
             labels=labels,
-            # They reach the build, not its image.
-            build_args=proxy_settings(environ),
+            # They reach the build, not its image, and nothing else of the environment does.
+            build_args=proxy_settings(engine.environ),
             on_line=BuildProgress(recipe.name, on_progress),
         )
     except EngineError as error:

@@ -142,7 +142,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def image(engine: Engine) -> str:
     """The `python` image, built where it is missing."""
-    return ensure(engine, "python", environ=os.environ, on_progress=lambda _: None)
+    return ensure(engine, "python", on_progress=lambda _: None)
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ def foreign(
 ) -> Generator[str]:
     """Build one, with what the guest needs in it at hand; it goes in the end, and so does what was
     prepared of it for the workspaces in it."""
-    ensure(engine, recipes.RUNTIME, environ=os.environ, on_progress=lambda _: None)
+    ensure(engine, recipes.RUNTIME, on_progress=lambda _: None)
     unique = f"{name}-{os.getpid()}"
     recipe = Recipe(name=unique, files=files, repository=OPERATORS_REPOSITORY)
-    yield ensure_recipe(engine, recipe, {}, environ=os.environ, on_progress=lambda _: None)
+    yield ensure_recipe(engine, recipe, {}, on_progress=lambda _: None)
     for info in engine.images(f"{RECIPE_LABEL}={unique}"):
         ours = list(info.tags)
         for folder in moved:

@@ -62,16 +62,15 @@ class SandboxPool:
 
     def _image(self, job: Job, on_progress: OnProgress) -> str:
         """What the policy's image is called in the engine; looked up once in a batch."""
-        name, environ = job.policy.image, job.environ
+        name = job.policy.image
         image = self._images.get(name)
         if image is None:
-            image = ensure(self.engine, name, environ=environ, on_progress=on_progress)
+            image = ensure(self.engine, name, on_progress=on_progress)
             self._images[name] = image
         return image_for(
             job.policy,
             job.workspace,
             self.engine,
-            environ=environ,
             on_progress=on_progress,
             ensured=image,
         )

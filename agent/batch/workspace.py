@@ -47,7 +47,7 @@ def _found(
 
     engine = Engine.connect(environ)
     name = order.policy.image
-    reference = ensure(engine, name, environ=environ, on_progress=lambda _: None)
+    reference = ensure(engine, name, on_progress=lambda _: None)
     image = engine.image(reference)
     if image is None:
         raise ImageUnusable(f"the image {name!r} was removed while it was looked at")

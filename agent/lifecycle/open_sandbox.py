@@ -1,6 +1,6 @@
 """The real sandbox for a run: engine, image, container. Imported late: the docker SDK is slow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -98,9 +98,7 @@ def open_recorded(
 
 
 def _image(job: Job, engine: Engine, on_progress: OnProgress) -> str:
-    return image_for(
-        job.policy, job.workspace, engine, environ=job.environ, on_progress=on_progress
-    )
+    return image_for(job.policy, job.workspace, engine, on_progress=on_progress)
 
 
 def image_for(
@@ -108,7 +106,6 @@ def image_for(
     workspace: Workspace,
     engine: Engine,
     *,
-    environ: Mapping[str, str],
     on_progress: OnProgress,
     ensured: str | None = None,
 ) -> str:
@@ -117,14 +114,12 @@ def image_for(
     Args:
         ensured: what the policy's image is called in the engine, where that is known.
     """
-    image = ensured or ensure(engine, policy.image, environ=environ, on_progress=on_progress)
+    image = ensured or ensure(engine, policy.image, on_progress=on_progress)
     if not policy.setup.makes_layer:
         return image
     from images.setup.layer import find_or_make  # noqa: PLC0415 - few policies have one
 
-    return find_or_make(
-        engine, image, policy, workspace, environ=environ, on_progress=on_progress
-    ).image
+    return find_or_make(engine, image, policy, workspace, on_progress=on_progress).image
 
 
 def reopen_sealed(job: Job, remembered: "ReattachState", engine: Engine) -> tuple[Sandbox, str]:

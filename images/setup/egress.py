@@ -67,7 +67,6 @@ def egress(
     policy: Policy,
     *,
     owner: str,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
     alone: str,
 ) -> Generator[Egress]:
@@ -81,8 +80,8 @@ def egress(
         yield Egress(variables=_QUIET)
         return
     words = [name for name in policy.setup.network if name in NETWORK_WORDS]
-    answers = _answers(engine, below, policy, words, environ=environ, on_progress=on_progress)
-    clients = [registries(word, answers[word], environ) for word in words]
+    answers = _answers(engine, below, policy, words, on_progress=on_progress)
+    clients = [registries(word, answers[word], engine.environ) for word in words]
     allowed = AllowedHosts(
         names=tuple(name for name in policy.setup.network if name not in NETWORK_WORDS),
         registries=tuple(sorted({host for client in clients for host in client.hosts})),
@@ -95,7 +94,7 @@ def egress(
     variables |= _cooldown(policy, words, answers, on_progress)
     with proxy.lease(
         engine, allowed,
-        time_s=policy.limits.time_s, owner=owner, environ=environ, on_progress=on_progress,
+        time_s=policy.limits.time_s, owner=owner, on_progress=on_progress,
         alone=alone,
     ) as running:  # fmt: skip
         yield Egress(variables=variables, files=files, proxy=running)
@@ -107,10 +106,9 @@ def _answers(
     policy: Policy,
     words: Sequence[str],
     *,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    here = ask_here(words, environ)
+    here = ask_here(words, engine.environ)
     lacking = [word for word in words if word not in here]
     if lacking and policy.setup.secrets and policy.image not in recipes.names():
         raise SetupFailed(

@@ -7,7 +7,7 @@ its name last (`images.setup.keeping`).
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,6 @@ def find_or_make(
     policy: Policy,
     workspace: Workspace,
     *,
-    environ: Mapping[str, str],
     refresh: bool = False,
     on_progress: Callable[[str], None],
 ) -> SetupLayer:
@@ -93,9 +92,7 @@ def find_or_make(
             if layer is None:
                 if inputs is None:
                     inputs = _inputs_in_image(engine, below, workspace, policy)
-                layer = _made(
-                    engine, below, policy, inputs, key, environ=environ, on_progress=on_progress
-                )
+                layer = _made(engine, below, policy, inputs, key, on_progress=on_progress)
     cache.keep(layer_file(engine.cache, key), b"")  # its age tells `prune` when it was last used
     on_progress(layer.line)
     for note in prepared_image.notes(policy, layer.replaced):
@@ -139,14 +136,13 @@ def _made(
     inputs: Sequence[SetupInput],
     key: str,
     *,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
 ) -> SetupLayer:
     from images.setup.making import SetupMaker  # noqa: PLC0415 - most runs find theirs
 
     began = time.monotonic()
     ref = f"{REPOSITORY}:{key}"
-    SetupMaker(engine, below, policy, environ=environ, on_progress=on_progress).make(inputs, ref)
+    SetupMaker(engine, below, policy, on_progress=on_progress).make(inputs, ref)
     made = engine.image(ref)
     if made is None or made.labels.get(LABEL_SETUP) != ref:
         raise SetupFailed("the layer of the set-up is gone as soon as it was made: try again")

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -62,27 +62,25 @@ class SetupMaker:
         below: ImageInfo,
         policy: Policy,
         *,
-        environ: Mapping[str, str],
         on_progress: Callable[[str], None],
     ) -> None:
         """Raises SetupFailed where a secret is not set."""
         self._engine = engine
         self._below = below
         self._policy = policy
-        self._environ = environ
         self._on_progress = on_progress
         self._owner = owner()
-        self._secrets = secrets.values(policy.setup.secrets, environ)
+        self._secrets = secrets.values(policy.setup.secrets, engine.environ)
 
     def make(self, inputs: Sequence[SetupInput], ref: str) -> None:
         """Run the commands and give their result a name; errors as `layer.find_or_make`."""
         if self._policy.setup.as_root:
             # What root may have replaced is not what a guest starts with.
-            ensure(self._engine, RUNTIME, environ=self._environ, on_progress=self._on_progress)
+            ensure(self._engine, RUNTIME, on_progress=self._on_progress)
         with ThreadPoolExecutor(2) as beside, ExitStack() as way:
             way_out = way.enter_context(egress(
                 self._engine, self._below, self._policy,
-                owner=self._owner, environ=self._environ, on_progress=self._on_progress,
+                owner=self._owner, on_progress=self._on_progress,
                 alone=ref if self._secrets else "",
             ))  # fmt: skip
             spec = self._spec(way_out, ref)
@@ -168,7 +166,7 @@ class SetupMaker:
             "files": dict(way_out.files),
             "socket": f"{_EGRESS}/{SOCKET}" if way_out.volume else "",
             "relay": relay(),
-            "authorities": bundle(self._environ),
+            "authorities": bundle(self._engine.environ),
             "trust": list(VARIABLES),
             "scratch": _SCRATCH,
             "as_root": rules.as_root,

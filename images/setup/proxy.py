@@ -98,7 +98,6 @@ def lease(
     *,
     time_s: float,
     owner: str,
-    environ: Mapping[str, str],
     on_progress: Callable[[str], None],
     alone: str = "",
 ) -> Generator[RunningProxy]:
@@ -110,8 +109,8 @@ def lease(
     It starts while the caller goes on, and answers a moment later. Its volume stays where another
     container has it: whoever removes that one removes the volume.
     """
-    image = ensure(engine, PROXY, environ=environ, on_progress=on_progress)
-    text = configuration(allowed, upstream_of(environ))
+    image = ensure(engine, PROXY, on_progress=on_progress)
+    text = configuration(allowed, upstream_of(engine.environ))
     folder = engine.cache / "proxies"  # those who lock elsewhere have a proxy of their own
     key = hashlib.sha256(f"{image}\0{owner}\0{folder}\0{alone}\0{text}".encode()).hexdigest()[:24]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

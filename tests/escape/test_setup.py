@@ -67,10 +67,12 @@ class Setups:
 
     def make(self, policy: Policy, environ: dict[str, str] | None = None) -> SetupLayer:
         self.expect(policy)
+        engine = self.engine
+        if environ is not None:
+            engine = Engine.connect({**os.environ, **environ})
         return find_or_make(
-            self.engine, self.image, policy, self.workspace,
-            environ={**os.environ, **(environ or {})}, on_progress=self.on_progress,
-        )  # fmt: skip
+            engine, self.image, policy, self.workspace, on_progress=self.on_progress
+        )
 
     def __call__(self, *commands: str, **setup: Any) -> SetupLayer:
         return self.make(self.policy(*commands, **setup))
@@ -604,7 +606,7 @@ for name in (
     "create_volume", "create", "put_archive", "start", "wait", "commit", "remove_image", "remove",
 ):
     counted(name)
-find_or_make(engine, image, policy, Path(workspace), environ=os.environ, on_progress=dies)
+find_or_make(engine, image, policy, Path(workspace), on_progress=dies)
 """
 
 

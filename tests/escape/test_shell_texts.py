@@ -4,7 +4,6 @@ The program is `canary`, added to the image for this: whatever its arguments, it
 claims, each with the control that shows it could fail.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +57,7 @@ def with_canary(engine: Engine, image: str) -> Iterator[str]:
     )
     canary = b"#!/bin/bash\necho >> /tmp/marks\n"
     recipe = Recipe(name=name, files={"Dockerfile": dockerfile.encode(), "canary": canary})
-    yield ensure_recipe(engine, recipe, {}, environ=os.environ, on_progress=lambda _: None)
+    yield ensure_recipe(engine, recipe, {}, on_progress=lambda _: None)
     for info in engine.images(f"{RECIPE_LABEL}={name}"):
         for tag in info.tags:
             engine.remove_image(tag)

@@ -22,6 +22,7 @@ class FakeEngine(Engine):
     build_output: tuple[str, ...] = ()
     while_building: Callable[[], None] = lambda: None
     calls: list[str] = field(default_factory=list)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     cache: Path = field(default_factory=lambda: cache_directory(os.environ))
 
     def image(self, ref: str) -> ImageInfo | None:

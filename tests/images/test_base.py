@@ -21,13 +21,13 @@ def quiet(_: str) -> None:
 
 def test_a_base_that_is_there_is_left_alone() -> None:
     engine = FakeEngine(held={DEBIAN: held(DEBIAN, labels={})})
-    ensure_base(engine, DEBIAN, environ=os.environ, on_progress=quiet)
+    ensure_base(engine, DEBIAN, on_progress=quiet)
     assert engine.calls == [f"image {DEBIAN}"]
 
 
 def test_where_a_registry_answers_it_is_pulled() -> None:
     engine = FakeEngine(registry=frozenset({DEBIAN}))
-    ensure_base(engine, DEBIAN, environ=os.environ, on_progress=quiet)
+    ensure_base(engine, DEBIAN, on_progress=quiet)
     assert DEBIAN in engine.held
     assert not [call for call in engine.calls if call.startswith("import")]
 
@@ -48,7 +48,7 @@ def test_where_none_answers_it_is_bootstrapped(
     monkeypatch.setattr(base, "_run", lambda command, **_: commands.append(list(command)))
     engine = FakeEngine(pull_error=error)
     lines: list[str] = []
-    ensure_base(engine, DEBIAN, environ=os.environ, on_progress=lines.append)
+    ensure_base(engine, DEBIAN, on_progress=lines.append)
     ((tool, *arguments),) = commands
     assert tool == "/usr/bin/mmdebstrap"
     assert "bookworm" in arguments
@@ -59,7 +59,7 @@ def test_where_none_answers_it_is_bootstrapped(
 def test_a_base_nobody_can_bootstrap_says_what_to_do() -> None:
     engine = FakeEngine(pull_error=EngineError("no such host\nmore"))
     with pytest.raises(ImageUnusable) as caught:
-        ensure_base(engine, "node:22", environ=os.environ, on_progress=quiet)
+        ensure_base(engine, "node:22", on_progress=quiet)
     assert str(caught.value) == (
         "the base image node:22 can't be pulled (no such host): connect to a registry, or load it "
         "into the engine with `docker load`"
@@ -72,7 +72,7 @@ def test_without_the_tool_and_the_right_to_install_it_the_message_names_it(
     monkeypatch.setattr(shutil, "which", lambda name, path: None)
     engine = FakeEngine(pull_error=EngineError("no such host"))
     with pytest.raises(ImageUnusable, match="as root `apt-get install mmdebstrap`"):
-        ensure_base(engine, DEBIAN, environ=os.environ, on_progress=quiet)
+        ensure_base(engine, DEBIAN, on_progress=quiet)
 
 
 def test_a_tool_that_fails_is_reported_with_its_last_lines() -> None:

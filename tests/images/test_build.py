@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_not_there_is_built_and_named_twice(engine: FakeEngine) -> None:
-    assert ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet) == REF
+    assert ensure_recipe(engine, RECIPE, {}, on_progress=quiet) == REF
     assert engine.held[REF].labels == {
         "moonpool.managed": "1",
         "moonpool.recipe": "small",
@@ -46,40 +46,40 @@ def test_what_is_not_there_is_built_and_named_twice(engine: FakeEngine) -> None:
 
 
 def test_unchanged_costs_one_question(engine: FakeEngine) -> None:
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     engine.calls.clear()
     lines: list[str] = []
-    assert ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=lines.append) == REF
+    assert ensure_recipe(engine, RECIPE, {}, on_progress=lines.append) == REF
     assert engine.calls == [f"image {REF}"]
     assert lines == []
 
 
 def test_unchanged_is_found_though_its_base_is_gone(engine: FakeEngine) -> None:
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     del engine.held[BASE]
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     assert len(engine.builds()) == 1
 
 
 def test_a_changed_recipe_is_built_again(engine: FakeEngine) -> None:
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     changed = replace(RECIPE, files={"Dockerfile": f"FROM {BASE}\nRUN true\n".encode()})
-    ref = ensure_recipe(engine, changed, {}, environ=os.environ, on_progress=quiet)
+    ref = ensure_recipe(engine, changed, {}, on_progress=quiet)
     assert engine.builds() == [f"build {REF}", f"build {ref}"]
     assert engine.held["moonpool/small:latest"].id == engine.held[ref].id
 
 
 def test_latest_follows_back_to_what_is_wanted(engine: FakeEngine) -> None:
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     engine.held[REF] = replace(engine.held[REF], tags=(REF,))
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     assert engine.calls[-1] == f"tag {REF} moonpool/small:latest"
     assert len(engine.builds()) == 1
 
 
 def test_another_image_under_our_name_is_not_believed(engine: FakeEngine) -> None:
     engine.held[REF] = held(REF, labels={})
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     assert engine.builds() == [f"build {REF}"]
     assert engine.held[REF].labels[DIGEST_LABEL] == RECIPE.digest({})
 
@@ -87,7 +87,7 @@ def test_another_image_under_our_name_is_not_believed(engine: FakeEngine) -> Non
 def test_a_recipe_that_does_not_build_says_so_with_its_last_lines(engine: FakeEngine) -> None:
     engine.build_error = EngineError("building it failed: returned a non-zero code: 9\nE: why")
     with pytest.raises(ImageUnusable) as caught:
-        ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+        ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     first, *rest = str(caught.value).splitlines()
     assert first.startswith("the image small does not build, as its last lines say; if it was")
     assert rest[-1] == "E: why"
@@ -111,12 +111,12 @@ def test_two_at_once_build_once(engine: FakeEngine) -> None:
     first = threading.Thread(
         target=ensure_recipe,
         args=(engine, RECIPE, {}),
-        kwargs={"environ": os.environ, "on_progress": quiet},
+        kwargs={"on_progress": quiet},
     )
     second = threading.Thread(
         target=ensure_recipe,
         args=(engine, RECIPE, {}),
-        kwargs={"environ": os.environ, "on_progress": note},
+        kwargs={"on_progress": note},
     )
     first.start()
     assert building_now.wait(30)
@@ -131,7 +131,7 @@ def test_two_at_once_build_once(engine: FakeEngine) -> None:
 
 def test_without_a_place_for_the_lock_it_still_builds(engine: FakeEngine, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
-    ensure_recipe(engine, RECIPE, {}, environ=os.environ, on_progress=quiet)
+    ensure_recipe(engine, RECIPE, {}, on_progress=quiet)
     assert engine.builds() == [f"build {REF}"]
 
 

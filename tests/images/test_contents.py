@@ -112,7 +112,7 @@ def python_inside(look: Callable[[str], Inside]) -> Inside:
 
 def probed(engine: Engine, name: str) -> Inside:
     """What the probe found in a container of the image; the container is gone again."""
-    reference = ensure(engine, name, environ=os.environ, on_progress=quiet)
+    reference = ensure(engine, name, on_progress=quiet)
     body = {
         "Image": reference,
         "User": "0",
@@ -191,10 +191,7 @@ def test_trust_store_filled_and_package_lists_removed(inside: Inside) -> None:
 def test_unchanged_it_is_neither_built_nor_talked_about(engine: Engine, inside: Inside) -> None:
     before = engine.image(inside.reference)
     lines: list[str] = []
-    assert (
-        ensure(engine, inside.name, environ=os.environ, on_progress=lines.append)
-        == inside.reference
-    )
+    assert ensure(engine, inside.name, on_progress=lines.append) == inside.reference
     assert lines == []
     assert engine.image(inside.reference) == before
 
@@ -223,8 +220,8 @@ def test_a_changed_recipe_gets_another_image(engine: Engine, scratch: str) -> No
         name=scratch, files={"Dockerfile": f"FROM {BASE}\nCOPY a /a\n".encode(), "a": b"1"}
     )
     two = Recipe(name=scratch, files={**one.files, "a": b"2"})
-    first = ensure_recipe(engine, one, {}, environ=os.environ, on_progress=quiet)
-    second = ensure_recipe(engine, two, {}, environ=os.environ, on_progress=quiet)
+    first = ensure_recipe(engine, one, {}, on_progress=quiet)
+    second = ensure_recipe(engine, two, {}, on_progress=quiet)
     built = [engine.image(ref) for ref in (first, second, f"moonpool/{scratch}:latest")]
     assert built[0] is not None
     assert built[1] is not None
@@ -239,7 +236,7 @@ def test_a_dockerfile_that_fails_is_told_with_its_last_lines(engine: Engine, scr
         files={"Dockerfile": f"FROM {BASE}\nRUN echo what went wrong >&2; exit 9\n".encode()},
     )
     with pytest.raises(ImageUnusable) as caught:
-        ensure_recipe(engine, broken, {}, environ=os.environ, on_progress=quiet)
+        ensure_recipe(engine, broken, {}, on_progress=quiet)
     text = str(caught.value)
     assert text.startswith(f"the image {scratch} does not build")
     assert "returned a non-zero code: 9" in text
@@ -250,10 +247,10 @@ def test_a_dockerfile_that_fails_is_told_with_its_last_lines(engine: Engine, scr
 def test_a_dockerfile_that_is_none_is_told_too(engine: Engine, scratch: str) -> None:
     broken = Recipe(name=scratch, files={"Dockerfile": f"FROM {BASE}\nNONSENSE\n".encode()})
     with pytest.raises(ImageUnusable, match="NONSENSE"):
-        ensure_recipe(engine, broken, {}, environ=os.environ, on_progress=quiet)
+        ensure_recipe(engine, broken, {}, on_progress=quiet)
 
 
 def test_a_base_no_registry_serves_is_an_error_that_says_what_to_do(engine: Engine) -> None:
     recipe = Recipe(name="x", files={"Dockerfile": b"FROM moonpool-no-such-base.invalid/x:1\n"})
     with pytest.raises((ImageUnusable, EngineError), match=r"can't be pulled .*docker load"):
-        ensure_recipe(engine, recipe, {}, environ=os.environ, on_progress=quiet)
+        ensure_recipe(engine, recipe, {}, on_progress=quiet)

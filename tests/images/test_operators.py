@@ -78,11 +78,11 @@ def test_it_is_built_once(engine: Engine, image: str, tmp_path: Path) -> None:
     file.write_text(f"FROM {image}\nENV OWN=1\n")
     lines: list[str] = []
     assert held(engine, str(file)) is None
-    made = ensure(engine, str(file), environ=os.environ, on_progress=lines.append)
+    made = ensure(engine, str(file), on_progress=lines.append)
     try:
         assert lines
         lines.clear()
-        assert ensure(engine, str(file), environ=os.environ, on_progress=lines.append) == made
+        assert ensure(engine, str(file), on_progress=lines.append) == made
         assert lines == []
         found = held(engine, str(file))
         assert found is not None
@@ -94,4 +94,4 @@ def test_it_is_built_once(engine: Engine, image: str, tmp_path: Path) -> None:
 
 def test_an_image_that_nobody_has_is_an_error_that_says_where_to_get_it(engine: Engine) -> None:
     with pytest.raises(ImageUnusable, match=r"no image 'no/such:1'.*docker pull"):
-        ensure(engine, "no/such:1", environ=os.environ, on_progress=lambda _: None)
+        ensure(engine, "no/such:1", on_progress=lambda _: None)

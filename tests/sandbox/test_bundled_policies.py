@@ -1,6 +1,5 @@
 """The bundled policies for running tests do that in a real sandbox, and nothing beside it."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def project(engine: Engine, workspace: Path) -> Iterator[OpenProject]:
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)
             (workspace / name).write_text(text)
         loaded = load(policy)
-        image = ensure(engine, loaded.image, environ=os.environ, on_progress=lambda _: None)
+        image = ensure(engine, loaded.image, on_progress=lambda _: None)
         opened.append(Sandbox.open(workspace=workspace, policy=loaded, image=image, engine=engine))
         return opened[-1]
 

@@ -195,7 +195,7 @@ def test_an_image_without_python_is_worked_in(
     engine: Engine, image: str, workspace: Path, default_policy: Policy
 ) -> None:
     assert image  # on top of the base of which the recipe's image was made
-    base = ensure(engine, "debian:bookworm-slim", environ=os.environ, on_progress=lambda _: None)
+    base = ensure(engine, "debian:bookworm-slim", on_progress=lambda _: None)
     with Sandbox.open(workspace=workspace, policy=default_policy, image=base, engine=engine) as box:
         assert box.run("git --version && cd / && pwd").stdout.endswith(b"\n/\n")
         assert box.run("python3 --version").exit_code == 127

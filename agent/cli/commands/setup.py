@@ -40,9 +40,8 @@ def setup(given: Given) -> int:
             f"the policy {policy.name} has no setup.commands: add them, or have one proposed by "
             "`moonpool init`"
         )
-    environ = environment.environ()
-    engine = Engine.connect(environ)
-    base = ensure(engine, policy.image, environ=environ, on_progress=progress)
+    engine = Engine.connect(environment.environ())
+    base = ensure(engine, policy.image, on_progress=progress)
     if given[SHELL]:
         _look(engine, base, policy, root)
         return exit_codes.DONE
@@ -52,7 +51,6 @@ def setup(given: Given) -> int:
             base,
             policy,
             root,
-            environ=environ,
             refresh=given[REFRESH],
             on_progress=progress,
         )
@@ -68,7 +66,7 @@ def _look(engine: Engine, base: str, policy: Policy, root: Workspace) -> None:
     with failed.as_image(engine, ref) as draft:
         if draft is None:
             raise UsageError("there is nothing to look into: run `moonpool setup` first")
-        ensure(engine, RUNTIME, environ=environment.environ(), on_progress=progress)
+        ensure(engine, RUNTIME, on_progress=progress)
         prepared = look_into(engine, draft, f"what the failed set-up of {policy.name} left")
         # It was not searched for secrets, so none of it stays.
         with suppress(EngineError):

@@ -53,10 +53,9 @@ def ready(request: SandboxRequest, on_progress: Callable[[str], None]) -> ReadyS
         UsageError: the folder to work in can't be one.
         SandboxError: engine or image are not to be had.
     """
-    environ = environment.environ()
-    engine = Engine.connect(environ)
+    engine = Engine.connect(environment.environ())
     empty = _empty_folder(engine)
-    image = image_for(request.policy, empty, engine, environ=environ, on_progress=on_progress)
+    image = image_for(request.policy, empty, engine, on_progress=on_progress)
     return ReadySandbox(
         engine=engine,
         policy=request.policy,

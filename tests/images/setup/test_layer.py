@@ -47,7 +47,7 @@ def policy(default_policy: Policy) -> Policy:
 def _found(policy: Policy, workspace: Path, told: list[str] | None = None, **engine: Any) -> str:
     told = [] if told is None else told
     held = EveryLayer(**engine)
-    return find_or_make(held, "base", policy, workspace, environ={}, on_progress=told.append).image
+    return find_or_make(held, "base", policy, workspace, on_progress=told.append).image
 
 
 def _with(policy: Policy, **setup: Any) -> Policy:
@@ -131,6 +131,4 @@ def test_an_image_that_has_a_layers_name_alone_is_none(policy: Policy, workspace
 
 def test_no_image_to_begin_with_is_said(policy: Policy, workspace: Path) -> None:
     with pytest.raises(ImageUnusable, match="there is no image missing"):
-        find_or_make(
-            EveryLayer(), "missing", policy, workspace, environ={}, on_progress=lambda _: None
-        )
+        find_or_make(EveryLayer(), "missing", policy, workspace, on_progress=lambda _: None)

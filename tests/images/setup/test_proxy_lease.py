@@ -27,7 +27,7 @@ from images.setup.proxy import lease
 from images.setup.squid import AllowedHosts
 from sandbox.engine.docker import Engine
 with lease(Engine.connect(os.environ), AllowedHosts(names=("a.example",)), time_s=60,
-           owner="tester@here", environ=os.environ, on_progress=lambda _: None) as running:
+           owner="tester@here", on_progress=lambda _: None) as running:
     print(running.container, running.volume, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -37,9 +37,8 @@ def _lease(
     engine: Engine, time_s: float = 60, *, allowed: AllowedHosts = ALLOWED, alone: str = ""
 ) -> AbstractContextManager[RunningProxy]:
     return lease(
-        engine, allowed, time_s=time_s, owner=OWNER, environ=os.environ,
-        on_progress=lambda _: None, alone=alone,
-    )  # fmt: skip
+        engine, allowed, time_s=time_s, owner=OWNER, on_progress=lambda _: None, alone=alone
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@ reported, though it stands there to be reached."""
 
 import io
 import json
-import os
 import tarfile
 import time
 from collections.abc import Mapping
@@ -154,7 +153,7 @@ class Staged:
 def _staged(
     engine: Engine, squid: str, requests: Mapping[str, str], lifetime_s: float = 3600
 ) -> Staged:
-    image = ensure(engine, PROXY, environ=os.environ, on_progress=lambda _: None)
+    image = ensure(engine, PROXY, on_progress=lambda _: None)
     said = {"requests": requests, "addresses": ADDRESSES, "lifetime_s": lifetime_s}
     container = engine.create(
         {

@@ -65,9 +65,7 @@ def disguised(engine: Engine, image: str) -> Iterator[str]:
     """An image in which programs stand under names and in places that nobody expects."""
     name = f"disguised-{os.getpid()}"
     files = {"Dockerfile": DOCKERFILE.replace("{base}", image).encode(), "multi.c": MULTICALL}
-    yield ensure_recipe(
-        engine, Recipe(name=name, files=files), {}, environ=os.environ, on_progress=lambda _: None
-    )
+    yield ensure_recipe(engine, Recipe(name=name, files=files), {}, on_progress=lambda _: None)
     for info in engine.images(f"{RECIPE_LABEL}={name}"):
         made = prepare(engine, info, on_progress=lambda _: None)
         engine.remove_image(made.id)

@@ -93,15 +93,13 @@ class CargoLoader:
         return self._images.get(shared, lambda: tuple(self._found_images(policy, place)))
 
     def _found_images(self, policy: Policy, place: Workspace) -> list[NeededImage]:
-        engine, environ = self._engine, self._environ
-        ref = image_for(policy, place, engine, environ=environ, on_progress=_quiet)
+        engine = self._engine
+        ref = image_for(policy, place, engine, on_progress=_quiet)
         info = _looked_at(engine, ref)
         images = [NeededImage(ref=ref, layers=info.layers)]
         if guest_runtime.is_needed(info):
             trust = local_authorities()
-            brought = ensure_recipe(
-                engine, find(RUNTIME), trust, environ=environ, on_progress=_quiet
-            )
+            brought = ensure_recipe(engine, find(RUNTIME), trust, on_progress=_quiet)
             layers = _looked_at(engine, brought).layers
             images.insert(0, NeededImage(ref=brought, layers=layers, also=guest_runtime.REFERENCE))
         return images

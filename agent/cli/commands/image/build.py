@@ -18,7 +18,7 @@ def build(given: Given) -> int:
     engine = Engine.connect(environment.environ())
     built = []
     for name in given[NAMES]:
-        reference = make(engine, name, environ=environment.environ(), on_progress=progress)
+        reference = make(engine, name, on_progress=progress)
         built.append({"image": name, "reference": reference})
         if not given[AS_JSON]:
             print(f"{name} is ready: {reference}", flush=True)

@@ -29,7 +29,7 @@ def shell(given: Given) -> int:
     """A shell on this terminal until it ends; gives the exit code."""
     require_terminal("image shell")
     engine = Engine.connect(environment.environ())
-    reference = ensure(engine, given[NAME], environ=environment.environ(), on_progress=progress)
+    reference = ensure(engine, given[NAME], on_progress=progress)
     look_into(engine, reference, given[NAME])
     return exit_codes.DONE
 

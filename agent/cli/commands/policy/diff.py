@@ -61,7 +61,7 @@ def _inventory(policy: Policy) -> Inventory:
     engine = Engine.connect(environment.environ())
     if policy.setup.makes_layer:
         progress("what the policy's set-up installs is not looked at")
-    ref = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
+    ref = ensure(engine, policy.image, on_progress=progress)
     image = engine.image(ref)
     if image is None:
         raise ImageUnusable(f"the image {ref} is gone again: build it once more")

@@ -59,7 +59,7 @@ def _in_containers(
             root: Workspace = Path(stack.enter_context(empty)).resolve()
         else:
             root = workspace.resolve(directory)
-        image = ensure(engine, policy.image, environ=environment.environ(), on_progress=progress)
+        image = ensure(engine, policy.image, on_progress=progress)
         if policy.setup.makes_layer:
             layer = reference(engine, image, policy, root)
             if engine.image(layer) is not None:

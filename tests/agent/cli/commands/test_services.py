@@ -1,6 +1,5 @@
 """``moonpool run`` beside a real PostgreSQL and a real Redis, from an operator's own Dockerfile."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -95,7 +94,7 @@ def test_a_suite_that_talks_to_both_is_mended_and_verified(
     policy = str(operator / "policy.yaml")
     recipe = of_operator(operator / "Dockerfile")
     try:
-        ensure(engine, str(operator / "Dockerfile"), environ=os.environ, on_progress=lambda _: None)
+        ensure(engine, str(operator / "Dockerfile"), on_progress=lambda _: None)
         checked = moonpool("policy", "check", policy)
         assert (checked.returncode, "2 services" in checked.stdout) == (0, True), checked.stderr
         assert "not in the image" not in checked.stderr
