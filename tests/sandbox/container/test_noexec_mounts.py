@@ -47,8 +47,10 @@ def connected(kind: str, directory: Path) -> Iterator[Engine]:
     """An engine of this kind. What its volumes are called that others may share is noted in the
     directory, and not where others would find it; at the end they are removed."""
     engine = KINDS[kind].connect(os.environ)
-    directory.mkdir(exist_ok=True)
-    (directory / "inventories").symlink_to(engine.cache / "inventories")
+    inventories = engine.cache / "inventories"
+    for folder in (directory, inventories):
+        folder.mkdir(parents=True, exist_ok=True)
+    (directory / "inventories").symlink_to(inventories)  # of prepared images, as others know them
     engine.cache = directory
     known = {row.name for row in engine.volumes(LABEL_LOWER)}
     yield engine

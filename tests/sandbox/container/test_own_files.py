@@ -36,8 +36,8 @@ def test_names_resolve_still_after_a_restart(box: Sandbox) -> None:
 def test_an_engine_that_does_not_see_our_files_gets_them_sent(
     open_box: OpenBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.container.own_files.hosts_path", lambda: Path("/nonexistent/h"))
-    monkeypatch.setattr("sandbox.container.own_files.keep_hosts_file", lambda: None)
+    monkeypatch.setattr("sandbox.container.own_files.hosts_file", lambda _: Path("/nonexistent/h"))
+    monkeypatch.setattr("sandbox.container.own_files.keep_hosts_file", lambda _: None)
     box = open_box()
     assert b"/etc/hosts" not in box.run("cat /proc/mounts").stdout
     assert box.run("grep -c . /etc/hosts").stdout == b"2\n"
