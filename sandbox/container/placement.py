@@ -27,33 +27,26 @@ Failures = dict[bytes, int]
 """Error number of each path with which it did not go."""
 
 
-def remove_files(link: GuestLink, paths: Iterable[bytes]) -> Failures:
-    """Remove files and links; what is gone already is fine."""
-    return _each(link, paths, lambda rows: protocol.RemoveFiles(rows=rows))
+def place(link: GuestLink, kind: Callable[..., HostRequest], rows: Iterable[Row]) -> Failures:
+    """Have the guest do one kind of thing with each row, in their order.
 
+    Args:
+        kind: `protocol.RemoveFiles` or another of the requests that are answered by `Placed`.
 
-def put_files(link: GuestLink, files: Iterable[protocol.PutFile]) -> Failures:
-    """Have files and links stand there, whatever stood in their way."""
-    return _each(link, files, lambda rows: protocol.PutFiles(rows=rows))
-
-
-def remove_folders(link: GuestLink, paths: Iterable[bytes]) -> Failures:
-    """Remove directories, in this order, where they are empty."""
-    return _each(link, paths, lambda rows: protocol.RemoveFolders(rows=rows))
-
-
-def make_folders(link: GuestLink, paths: Iterable[bytes]) -> Failures:
-    """Have directories stand there."""
-    return _each(link, paths, lambda rows: protocol.MakeFolders(rows=rows))
-
-
-def set_folder_modes(link: GuestLink, folders: Iterable[protocol.FolderMode]) -> Failures:
-    """Give directories their permission bits."""
-    return _each(link, folders, lambda rows: protocol.SetFolderModes(rows=rows))
+    Raises:
+        SandboxLost: the guest does not answer, or tells of what it was not asked.
+    """
+    failures: Failures = {}
+    for batch in _batches(rows):
+        for failed in link.ask(kind(rows=batch), protocol.Placed).failed:
+            if not 0 <= failed.row < len(batch):
+                raise SandboxLost("the guest failed at what it was not asked to do")
+            failures[_path(batch[failed.row])] = failed.errno
+    return failures
 
 
 def pieces(path: bytes, mode: int, content: Iterable[bytes]) -> Iterator[protocol.PutFile]:
-    """One file or link for `put_files`: at least one piece."""
+    """One file or link for `protocol.PutFiles`: at least one piece."""
     offset = 0
     for chunk in content:
         for at in range(0, len(chunk), PIECE):
@@ -67,18 +60,6 @@ def pieces(path: bytes, mode: int, content: Iterable[bytes]) -> Iterator[protoco
 def error_text(number: int) -> str:
     """What an error number that the guest told says, for a person."""
     return os.strerror(number) if number in _ERROR_NUMBERS else f"error {number}"
-
-
-def _each(
-    link: GuestLink, rows: Iterable[Row], request: Callable[[list[Row]], HostRequest]
-) -> Failures:
-    failures: Failures = {}
-    for batch in _batches(rows):
-        for failed in link.ask(request(batch), protocol.Placed).failed:
-            if not 0 <= failed.row < len(batch):
-                raise SandboxLost("the guest failed at what it was not asked to do")
-            failures[_path(batch[failed.row])] = failed.errno
-    return failures
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

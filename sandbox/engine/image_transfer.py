@@ -6,16 +6,17 @@ already. What arrives is held to the digests by which it is named. Refuses to kn
 from one machine to another.
 """
 
-import hashlib
 import json
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import IO, cast
 
 from policies.frozen import dataclass
 from sandbox.engine import tar
 from sandbox.engine.docker import Engine
+from sandbox.engine.one_layer import Counted, description
 from sandbox.engine.values import ImageInfo
 from sandbox.errors import EngineError
 
@@ -65,7 +66,7 @@ def take_apart(
                     if head[:1] in {b"{", b"["} and len(head) <= _TEXT_BYTES:
                         texts[member.name] = head
                         continue
-                    counted = _Counted(_plain(_pieces(head, file)))
+                    counted = Counted(_plain(_pieces(head, file)))
                     name = keep(iter(counted))
                     sizes[counted.digest] = counted.size
                     name(counted.digest)
@@ -119,45 +120,21 @@ def _archive(
 ) -> Iterator[bytes]:
     names = []
     for number, (digest, size) in enumerate(image.layers):
-        # An engine looks a layer up by its content before it opens the file named here.
         names.append(f"layers/{number}.tar")
         if number < held:
             continue
         yield tar.header(names[-1].encode(), kind=tar.REGULAR, size=size)
         yield from exactly(layer(digest), digest, size)
         yield tar.padding(size)
-    manifest = [{"Config": "config.json", "RepoTags": [ref], "Layers": names}]
-    texts = {b"config.json": image.config, b"manifest.json": json.dumps(manifest).encode()}
-    for name, data in texts.items():
-        yield tar.file(name, data)
-    yield tar.END
+    yield from description(image.config, ref, names)
 
 
 def exactly(pieces: Iterable[bytes], digest: str, size: int) -> Iterator[bytes]:
     """The same pieces. Raises EngineError where together they are not what the digest names."""
-    counted = _Counted(pieces)
+    counted = Counted(pieces)
     yield from counted
     if (counted.digest, counted.size) != (digest, size):
         raise EngineError(f"what arrived is not {digest}: try again")
-
-
-class _Counted:
-    """Passes pieces on, and says in the end what they were."""
-
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = pieces
-        self._sha256 = hashlib.sha256()
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            self._sha256.update(piece)
-            self.size += len(piece)
-            yield piece
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._sha256.hexdigest()}"
 
 
 def _pieces(head: bytes, file: IO[bytes]) -> Iterator[bytes]:
@@ -174,14 +151,9 @@ def _plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield from pieces
         return
     unpacker = zlib.decompressobj(wbits=31)
-    for piece in _chained(first, pieces):
+    for piece in chain((first,), pieces):
         yield unpacker.decompress(piece)
     yield unpacker.flush()
-
-
-def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 class PieceReader:

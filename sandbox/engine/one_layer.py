@@ -8,7 +8,7 @@ image/tarexport/load.go.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sandbox.engine import tar
 from sandbox.engine.images import reference, snapshot_labels
@@ -27,18 +27,14 @@ def archive(
         key: gives the snapshot's key, once the layer has been read to its end.
         layers: in how many of the uppermost the workspace is.
     """
-    digest = hashlib.sha256()
-    sent = 0
+    counted = Counted(layer)
     yield tar.header(b"new/layer.tar", kind=tar.REGULAR, size=size)
-    for piece in layer:
-        digest.update(piece)
-        sent += len(piece)
-        yield piece
-    if sent != size:
+    yield from counted
+    if counted.size != size:
         # A link on the host got another target between the count and the copy.
         raise WorkspaceError("the workspace changed while it was copied: run again")
     yield tar.padding(size)
-    contents = [*base.layers, f"sha256:{digest.hexdigest()}"]
+    contents = [*base.layers, counted.digest]
     config = {
         "architecture": base.architecture,
         "os": base.os,
@@ -47,15 +43,38 @@ def archive(
         "rootfs": {"type": "layers", "diff_ids": contents},
         "history": [{"created_by": "moonpool"} for _ in contents],
     }
-    # The engine looks a layer up by its content before it opens the file named here.
     files = [f"old/{number}.tar" for number in range(len(base.layers))]
-    manifest = [
-        {
-            "Config": "config.json",
-            "RepoTags": [reference(key())],
-            "Layers": [*files, "new/layer.tar"],
-        }
-    ]
-    for name, value in ((b"config.json", config), (b"manifest.json", manifest)):
-        yield tar.file(name, json.dumps(value).encode())
+    names = [*files, "new/layer.tar"]
+    yield from description(json.dumps(config).encode(), reference(key()), names)
+
+
+def description(config: bytes, ref: str, layers: list[str]) -> Iterator[bytes]:
+    """The end of such a tar: what the image is, and how it is called.
+
+    Args:
+        layers: a file of the tar for each. An engine looks a layer up by its content before it
+            opens the file, so what it has already need not be there.
+    """
+    manifest = [{"Config": "config.json", "RepoTags": [ref], "Layers": layers}]
+    yield tar.file(b"config.json", config)
+    yield tar.file(b"manifest.json", json.dumps(manifest).encode())
     yield tar.END
+
+
+class Counted:
+    """Passes pieces on, and says in the end what they were."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._pieces:
+            self._sha256.update(piece)
+            self.size += len(piece)
+            yield piece
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._sha256.hexdigest()}"

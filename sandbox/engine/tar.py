@@ -25,7 +25,14 @@ def _size(value: int) -> bytes:
 
 
 def _block(
-    name: bytes, kind: bytes, *, size: int, mode: int, target: bytes, mtime: int, uid: int
+    name: bytes,
+    kind: bytes,
+    size: int,
+    *,
+    mode: int = 0o644,
+    target: bytes = b"",
+    mtime: int = 0,
+    uid: int = 0,
 ) -> bytes:
     head = b"".join(
         (
@@ -59,30 +66,9 @@ def header(
     for value, long_kind in ((target, b"K"), (name, b"L")):
         if len(value) > _NAME_LIMIT:
             data = value + b"\0"
-            size_of_name = len(data)
-            out.append(
-                _block(
-                    b"././@LongLink",
-                    long_kind,
-                    size=size_of_name,
-                    mode=0o644,
-                    target=b"",
-                    mtime=0,
-                    uid=0,
-                )
-            )
-            out.append(data + padding(size_of_name))
-    out.append(
-        _block(
-            name[:_NAME_LIMIT],
-            kind,
-            size=size,
-            mode=mode,
-            target=target[:_NAME_LIMIT],
-            mtime=mtime,
-            uid=uid,
-        )
-    )
+            out += [_block(b"././@LongLink", long_kind, len(data)), data, padding(len(data))]
+    name, target = name[:_NAME_LIMIT], target[:_NAME_LIMIT]
+    out.append(_block(name, kind, size, mode=mode, target=target, mtime=mtime, uid=uid))
     return b"".join(out)
 
 

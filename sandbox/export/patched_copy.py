@@ -16,7 +16,13 @@ from sandbox.git.manifest import SYMLINK, Manifest, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import all_above
 from sandbox.git.store import Store
-from sandbox.guest.protocol import PutFile, RequestFailed
+from sandbox.guest.protocol import (
+    PutFile,
+    PutFiles,
+    RemoveFiles,
+    RemoveFolders,
+    RequestFailed,
+)
 from sandbox.link import GuestLink, file_error
 from sandbox.patch.values import Patch
 from sandbox.workspace.snapshot import Snapshot
@@ -61,10 +67,10 @@ def put_patched(
 def _put(link: GuestLink, store: Store, results: Mapping[bytes, ManifestEntry | None]) -> None:
     """Removals first: a directory may come to stand where a file stood."""
     gone = [path for path, entry in results.items() if entry is None]
-    _refuse(placement.remove_files(link, gone))
+    _refuse(placement.place(link, RemoveFiles, gone))
     # git knows no empty directories: those that lost their last file go.
-    _refuse(placement.remove_folders(link, sorted(all_above(gone), reverse=True)))
-    _refuse(placement.put_files(link, _pieces(store, results)))
+    _refuse(placement.place(link, RemoveFolders, sorted(all_above(gone), reverse=True)))
+    _refuse(placement.place(link, PutFiles, _pieces(store, results)))
 
 
 def _pieces(store: Store, results: Mapping[bytes, ManifestEntry | None]) -> Iterator[PutFile]:

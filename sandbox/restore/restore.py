@@ -20,7 +20,17 @@ from sandbox.git.manifest import EXECUTABLE, SYMLINK, ManifestEntry
 from sandbox.git.pack import PackedStore
 from sandbox.git.path_rules import carried
 from sandbox.git.store import Store
-from sandbox.guest.protocol import FolderMode, Freeze, Frozen, PutFile
+from sandbox.guest.protocol import (
+    FolderMode,
+    Freeze,
+    Frozen,
+    MakeFolders,
+    PutFile,
+    PutFiles,
+    RemoveFiles,
+    RemoveFolders,
+    SetFolderModes,
+)
 from sandbox.link import GuestLink
 from sandbox.restore.comparison import MarkComparison, RestorePlan, digest, entries_now
 from sandbox.restore.outcome import Outcome
@@ -91,8 +101,8 @@ class _Going:
         with working_directory() as directory:
             kept = self._gathered(plan, PackedStore(directory / "store"))
             self._drop_what_is_as_it_was(plan, compared)
-            self._note(placement.remove_files(self._link, plan.remove))
-            self._note(placement.put_files(self._link, self._pieces(plan, kept)))
+            self._note(placement.place(self._link, RemoveFiles, plan.remove))
+            self._note(placement.place(self._link, PutFiles, self._pieces(plan, kept)))
         self._order_folders(before)
         outcome = Outcome(
             compared=self._compared(), link=self._link, modes=self._modes, refused=self._refused
@@ -157,8 +167,8 @@ class _Going:
             while path and path not in empty and path not in doomed:
                 doomed.add(path)
                 path = path.rpartition(b"/")[0]  # noqa: PLW2901 - upwards
-        self._note(placement.remove_folders(self._link, sorted(doomed, reverse=True)))
-        self._note(placement.make_folders(self._link, sorted(empty - now.keys())))
+        self._note(placement.place(self._link, RemoveFolders, sorted(doomed, reverse=True)))
+        self._note(placement.place(self._link, MakeFolders, sorted(empty - now.keys())))
         now = folders_of(self._link)
         modes = {path: folder.mode for path, folder in wanted.items()}
         folders = [
@@ -167,7 +177,7 @@ class _Going:
             if (mode := modes.get(path, USUAL_MODE))
             != (now[path].mode if path in now else USUAL_MODE)
         ]
-        self._note(placement.set_folder_modes(self._link, folders))
+        self._note(placement.place(self._link, SetFolderModes, folders))
 
 
 def _holds(store: Store, entry: ManifestEntry) -> bool:

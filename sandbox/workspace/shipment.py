@@ -20,6 +20,7 @@ from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_transfer import exactly
+from sandbox.engine.one_layer import Counted
 from sandbox.git.config import PersonalConfig
 from sandbox.patch.values import LeftOut
 from sandbox.workspace import copying, git_history
@@ -76,17 +77,11 @@ def pack(
             personal=personal,
             added={**borrowed.files, **borrowed.names},
         )
-        size, digest = packer.size(), hashlib.sha256()
-
-        def hashed() -> Iterator[bytes]:
-            for piece in packer.stream():
-                digest.update(piece)
-                yield piece
-
-        keep(hashed())
+        size, counted = packer.size(), Counted(packer.stream())
+        keep(iter(counted))
     return CarriedWorkspace(
         key=packer.key(),
-        digest=f"sha256:{digest.hexdigest()}",
+        digest=counted.digest,
         size=size,
         manifest=b"".join(dump_manifest(packer.manifest())),
         left_out=(

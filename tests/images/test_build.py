@@ -1,6 +1,5 @@
 """When an image is built, when it is not, and what is said about it."""
 
-import os
 import threading
 from dataclasses import replace
 from pathlib import Path

@@ -49,7 +49,6 @@ class CargoLoader:
     def __init__(self, store: PieceStore, environ: Mapping[str, str]) -> None:
         """Raises: EngineUnavailable: no engine answers here."""
         self._store = store
-        self._environ = environ
         self._engine = Engine.connect(environ)
         self._images = Recent[tuple[NeededImage, ...]](_KEPT)
         self._prepared = Recent[PreparedImage](_KEPT)
@@ -63,7 +62,7 @@ class CargoLoader:
         Raises:
             SandboxError: something of it can't be had; as for `agent.lifecycle.open_sandbox`.
         """
-        place = workspace_of(order, self._environ)
+        place = workspace_of(order, self._engine.environ)
         images = self._images_of(order.policy, place)
         task = order.task
         if isinstance(place, Path):
@@ -118,7 +117,7 @@ class CargoLoader:
                 looked,
                 root,
                 policy.workspace,
-                personal=config.read_personal(self._environ, root),
+                personal=config.read_personal(self._engine.environ, root),
                 inventory=self._prepared_of(image.ref).inventory,
                 keep=lambda content: pieces.append(put_all(self._store, content)),
             )
