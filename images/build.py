@@ -80,7 +80,14 @@ def ensure_recipe(
         with _building(engine, recipe.name, on_progress):
             # Another process may have built it while this one waited.
             if not _is_there(engine, recipe, trust):
-                _ensure_bases(engine, recipe, on_progress=on_progress)
+                from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
+
+                for base in recipe.bases:
+                    name = recipes.of_reference(base)
+                    if name is None:
+                        ensure_base(engine, base, on_progress=on_progress)
+                    else:
+                        ensure(engine, name, on_progress=on_progress)
                 build(engine, recipe, trust, on_progress=on_progress)
     return recipe.reference(trust)
 
@@ -95,22 +102,6 @@ def held(engine: Engine, name: str) -> ImageInfo | None:
         return engine.image(recipes.of_operator(Path(name)).latest)
     found = engine.image(recipes.find(name).latest) if name in recipes.names() else None
     return found or engine.image(name)
-
-
-def _ensure_bases(
-    engine: Engine,
-    recipe: Recipe,
-    *,
-    on_progress: Callable[[str], None],
-) -> None:
-    from images.base import ensure_base  # noqa: PLC0415 - for a missing image only
-
-    for base in recipe.bases:
-        name = recipes.of_reference(base)
-        if name is None:
-            ensure_base(engine, base, on_progress=on_progress)
-        else:
-            ensure(engine, name, on_progress=on_progress)
 
 
 def rebuild(engine: Engine, name: str, *, on_progress: Callable[[str], None]) -> str:

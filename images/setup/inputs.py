@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from policies.policy import Policy
+from sandbox.cache import regular_file
 from sandbox.errors import WorkspaceError
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.workspace.secret_files import live_secret
@@ -65,9 +66,6 @@ def _read(workspace: "Path | ImageTree", path: bytes, left: int) -> SetupInput:
     try:
         with _opened(workspace, path) as file:
             executable = _is_executable(workspace, path, file)
-            if file.seek(0, os.SEEK_END) > left:
-                raise _refused(path, f"is too large: set-up takes {_TOTAL_BYTES >> 20} MiB in all")
-            file.seek(0)
             content = file.read(left + 1)
     except OSError as error:
         raise _refused(path, f"is no regular file that can be read ({error})") from error
@@ -81,10 +79,7 @@ def _read(workspace: "Path | ImageTree", path: bytes, left: int) -> SetupInput:
 def _is_executable(workspace: "Path | ImageTree", path: bytes, file: IO[bytes]) -> bool:
     if not isinstance(workspace, Path):
         return any(row[0] == path and row[1] & 0o100 for row in workspace.rows)
-    mode = os.fstat(file.fileno()).st_mode
-    if not stat.S_ISREG(mode):
-        raise OSError("not a regular file")
-    return bool(mode & 0o100)
+    return bool(os.fstat(file.fileno()).st_mode & 0o100)
 
 
 def _opened(workspace: "Path | ImageTree", path: bytes) -> IO[bytes]:
@@ -92,14 +87,14 @@ def _opened(workspace: "Path | ImageTree", path: bytes) -> IO[bytes]:
     if not isinstance(workspace, Path):
         return workspace.open_file(path)
     *folders, name = path.split(b"/")
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    at = os.open(workspace, flags | os.O_DIRECTORY)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+    at = os.open(workspace, flags)
     try:
         for folder in folders:
-            below = os.open(folder, flags | os.O_DIRECTORY, dir_fd=at)
+            below = os.open(folder, flags, dir_fd=at)
             os.close(at)
             at = below
-        return os.fdopen(os.open(name, flags, dir_fd=at), "rb", buffering=0)
+        return regular_file(name, directory=at, buffering=0)
     finally:
         os.close(at)
 

@@ -6,7 +6,7 @@ count. Refuses to know images: what the rules are in the kernel is `kernel`'s.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, islice
 from typing import Any
 
 from policies.commands.rules import CommandOutcome, CommandRules
@@ -158,17 +158,15 @@ def _programs(than: Policy, policy: Policy) -> Iterator[WiderPermission]:
                 )
         if () in widened and len(set(widened.values())) == 1 and not other:
             continue
-        for options in _option_sets(known, other):
-            for begin in _begins(known, other):
-                pair = _answers(mine, before, program, (*begin, *options))
-                if pair is not None and pair != widened.get(begin):
-                    words = (*begin, *options)
-                    what = _said(program, words, pair, other)
-                    yield WiderPermission(key="commands", what=what, where=where)
-                    break
-            else:
-                continue
-            break
+        with_options = (
+            _said(program, (*begin, *options), pair, other)
+            for options in _option_sets(known, other)
+            for begin in _begins(known, other)
+            if (pair := _answers(mine, before, program, (*begin, *options)))
+            and pair != widened.get(begin)
+        )
+        for what in islice(with_options, 1):
+            yield WiderPermission(key="commands", what=what, where=where)
 
 
 def _answers(
