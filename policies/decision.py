@@ -15,7 +15,7 @@ from policies import paths
 from policies.commands.judge import judge
 from policies.commands.rules import NO_MATCH, CommandOutcome, DecidingLayer, key_name
 from policies.frozen import dataclass
-from policies.policy import SERVER_TOOLS, CeilingBounds, Policy
+from policies.policy import SERVER_TOOLS, WRITING_TOOLS, CeilingBounds, Policy
 
 MAX_SHOWN_RULES = 64
 _LONG_TEXT = 1 << 15
@@ -56,7 +56,6 @@ class Deny:
 
 Decision = Allow | Ask | Deny
 
-_WRITING = frozenset({"write_file", "edit_file", "delete_file"})
 _READING = frozenset({"read_file", "list_dir", "search_files"})
 
 
@@ -105,7 +104,7 @@ def _own(policy: Policy, call: Call) -> Decision:
     if call.tool == "bash":
         with _without_collecting(call):
             return _bash(policy, call)
-    if call.tool in _WRITING or call.tool in _READING:
+    if call.tool in WRITING_TOOLS or call.tool in _READING:
         return _file(policy, call)
     return Allow(rules=(key_name(policy, "tools"),))
 
@@ -172,21 +171,21 @@ def _bash(policy: Policy, call: Call) -> Decision:
 
 
 def _file(policy: Policy, call: Call) -> Decision:
+    writes = call.tool in WRITING_TOOLS
     path = call.arguments.get("path")
-    if path is None and call.tool in _READING:
+    if path is None and not writes:
         path = "."
     complaint = paths.path_complaint(path)
     if complaint is not None:
         return Deny(rule=NO_MATCH, reason=complaint)
     place = paths.place(policy, str(path))
-    key = "paths.write" if call.tool in _WRITING else "paths.read"
-    tops = paths.writable_tops(policy) if call.tool in _WRITING else paths.readable_tops(policy)
+    tops = paths.writable_tops(policy) if writes else paths.readable_tops(policy)
     # What the image brings is readable but for programs that are not listed: the kernel's to say.
-    images_own = call.tool in _READING and not paths.within(place, paths.WORKSPACE)
+    images_own = not writes and not paths.within(place, paths.WORKSPACE)
     if tops is not None and not images_own and not paths.within_any(place, tops):
-        named = ", ".join(tops[:12])
-        verb = "written" if call.tool in _WRITING else "read"
-        return Deny(rule=key_name(policy, key), reason=f"{path} may not be {verb}; may be: {named}")
+        key, verb = ("paths.write", "written") if writes else ("paths.read", "read")
+        reason = f"{path} may not be {verb}; may be: {', '.join(tops[:12])}"
+        return Deny(rule=key_name(policy, key), reason=reason)
     return Allow(rules=(key_name(policy, "tools"),))
 
 

@@ -18,6 +18,7 @@ Tool = Literal[
 ]  # fmt: skip
 TOOLS: tuple[str, ...] = get_args(Tool)
 """Tools that run in the container."""
+WRITING_TOOLS = frozenset({"write_file", "edit_file", "delete_file"})
 ServerTool = Literal["web_search", "web_fetch", "code_execution"]
 SERVER_TOOLS: tuple[str, ...] = get_args(ServerTool)
 """Tools that the model's own service runs, on its machines: no container holds them."""

@@ -23,7 +23,7 @@ from policies.decision import Deny
 from policies.file import scalars
 from policies.frozen import dataclass
 from policies.kernel.services import named_programs
-from policies.policy import TOOLS, Policy
+from policies.policy import TOOLS, WRITING_TOOLS, Policy
 from policies.shell.words import HOME, Word
 
 MAX_NAMED = 8
@@ -32,7 +32,6 @@ VERIFY = 0
 """Number of the operator's verify command, which is no call."""
 Numbers = dict[int, None]
 """Numbers of calls, in order."""
-_WRITING = frozenset({"write_file", "edit_file", "delete_file"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,7 @@ class PolicyNeeds:
                 self.take_command(call, command)
             else:
                 self.left_out.append(f"call {call.number}: its command is not in the record")
-        elif call.tool in _WRITING:
+        elif call.tool in WRITING_TOOLS:
             self.write(str(call.arguments.get("path", "")), call.number)
 
     def take_command(self, call: ObservedCall, command: str) -> None:
