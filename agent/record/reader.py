@@ -105,7 +105,7 @@ def reopen(
     except BaseException:
         os.close(handle)
         raise
-    record = RunRecord.held(
+    record = RunRecord(
         handle, directory, previous=read.digest, lines=len(lines), known_secrets=known_secrets
     )
     return record, read

@@ -91,22 +91,30 @@ class RunRecord:
 
     def __init__(
         self,
-        *,
+        handle: int,
         directory: Path,
-        run_id: str,
-        known_secrets: tuple[str, ...],
-        clock: Callable[[], datetime],
+        *,
+        previous: str = FIRST,
+        lines: int = 0,
+        known_secrets: tuple[str, ...] = (),
+        clock: Callable[[], datetime] = _now,
     ) -> None:
+        """Args:
+        handle: of its event file, open, locked and whole; it is closed with the record.
+        previous: the digest of its last line.
+        lines: how many it has.
+        known_secrets: values that must never be written, such as API keys.
+        """
         self.directory = directory
-        self.run_id = run_id
+        self.run_id = directory.name
         known = {s for s in known_secrets if len(s) >= _SHORTEST_SECRET}
         # In JSON a secret may stand escaped.
         forms = known | {json.dumps(s)[1:-1] for s in known}
         self._secrets = tuple(sorted(forms, key=len, reverse=True))
         self._clock = clock
-        self._events = -1
-        self._seq = 0
-        self._previous = FIRST
+        self._events = handle
+        self._seq = lines
+        self._previous = previous
 
     @classmethod
     def create(
@@ -119,49 +127,22 @@ class RunRecord:
     ) -> Self:
         """Make the directory and the event file; for the owner's eyes only.
 
-        Args:
-            known_secrets: values that must never be written, such as API keys.
-
         Raises:
             RecordError: the place can't be written.
         """
-        run_id = run_id or new_run_id(clock())
-        directory = runs_directory(home) / run_id
-        record = cls(directory=directory, run_id=run_id, known_secrets=known_secrets, clock=clock)
+        directory = runs_directory(home) / (run_id or new_run_id(clock()))
         try:
             directory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             directory.mkdir(mode=0o700)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-            record._events = os.open(directory / EVENTS, flags, 0o600)
-            fcntl.flock(record._events, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle = os.open(directory / EVENTS, flags, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RecordError(
                 f"the run's record can't be written to {directory}: {error.strerror}; "
                 "set MOONPOOL_HOME to a place that can"
             ) from error
-        return record
-
-    @classmethod
-    def held(
-        cls,
-        handle: int,
-        directory: Path,
-        *,
-        previous: str,
-        lines: int,
-        known_secrets: tuple[str, ...],
-    ) -> Self:
-        """Of an event file that is open, locked and whole; it is closed with the record.
-
-        Args:
-            previous: the digest of its last line.
-            lines: how many it has.
-        """
-        record = cls(
-            directory=directory, run_id=directory.name, known_secrets=known_secrets, clock=_now
-        )
-        record._events, record._previous, record._seq = handle, previous, lines
-        return record
+        return cls(handle, directory, known_secrets=known_secrets, clock=clock)
 
     def append(self, event: Mapping[str, object]) -> str:
         """Add one event; gives the line as it was written, without its newline.
