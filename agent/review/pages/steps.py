@@ -59,7 +59,7 @@ class StepRows:
         title = row.title if number is None else f"{number}  {row.title}"
         shown = _head(self._hide(title), filter(None, (row.brief, *row.more)))
         address = self._call_address(number) if number is not None else ""
-        if detail := self._hide(shortened_result(row.detail, self._most)):
+        if detail := shortened_result(self._hide(row.detail), self._most):
             link = tag("a", "the lines it wrote", href=address, class_="wrote") if address else ""
             shown = tag("details", tag("summary", shown), tag("pre", detail, tabindex="0"), link)
         name = f"call-{number}" if number is not None else ""

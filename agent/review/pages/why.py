@@ -106,7 +106,7 @@ def _arguments(story: CallStory, hide: Callable[[str], str]) -> Iterator[Markup]
 def _folded(words: str, hide: Callable[[str], str], text: str) -> Markup:
     if not text.strip():
         return Markup("")
-    shown = hide(shortened_result(text, _OUTPUT_CHARACTERS))
+    shown = shortened_result(hide(text), _OUTPUT_CHARACTERS)
     return tag("details", tag("summary", words), tag("pre", shown, tabindex="0"))
 
 

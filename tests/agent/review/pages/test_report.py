@@ -153,6 +153,15 @@ def test_a_secret_is_shown_neither_in_the_findings_nor_in_the_diff(fake: FakeRun
     assert "<td>k = ••••••••" in page
 
 
+def test_a_secret_is_not_shown_by_half_where_a_long_result_is_cut(fake: FakeRun) -> None:
+    secret = "AKIA" + "Q" * 16
+    # Of 4,000 characters at most, the first 2,000 are shown.
+    script = f"printf 'k = {secret}\\n' > k; printf '%1989s ' x; cat k; printf '%3000s' y"
+    page = page_of(fake, call("bash", command=script), say("x"))
+    (given,) = (it for it in page.split("<pre")[1:] if "characters are in events.jsonl" in it)
+    assert "AKIA" not in given
+
+
 def test_of_a_private_key_its_body_is_not_shown_either(fake: FakeRun) -> None:
     body = "MIIEowIBAAKCAQEA" + "x9" * 20
     ends = "PRIVATE KEY-----"
