@@ -13,9 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-TOP = os.fsencode(sys.argv[1])
-"""Where the workspace is, as who starts this says."""
-MODULES = TOP + b"/.git/modules"
 KEPT = {
     b"HEAD", b"config", b"config.worktree", b"description", b"hooks", b"info", b"modules",
 }  # fmt: skip
@@ -28,18 +25,19 @@ PATH = "/opt/moonpool/rt/bin:/usr/local/bin:/usr/bin:/bin"
 _POINTER_LIMIT = 1 << 13
 
 
-def main() -> None:
-    """Exits with `UNREADABLE` where git can't read the workspace's own repository."""
-    found = dict(_repositories())
+def main(top: bytes) -> None:
+    """Exits with `UNREADABLE` where git can't read the repository of the workspace, `top`."""
+    modules = top + b"/.git/modules"
+    found = dict(_repositories(top, modules))
     for directory, tree in found.items():
-        _CopiedRepository(directory, tree).cut()
-    if os.path.isdir(MODULES):
-        _remove_unused(MODULES, set(found))
+        _CopiedRepository(directory, tree, is_main=directory == top + b"/.git").cut()
+    if os.path.isdir(modules):
+        _remove_unused(modules, set(found))
 
 
-def _repositories() -> Iterator[tuple[bytes, bytes]]:
+def _repositories(top: bytes, modules: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The directory of each repository, and its work tree."""
-    for folder, folders, files in os.walk(TOP):
+    for folder, folders, files in os.walk(top):
         path = os.path.join(folder, b".git")
         if b".git" in folders:
             folders.remove(b".git")
@@ -49,7 +47,7 @@ def _repositories() -> Iterator[tuple[bytes, bytes]]:
             with open(path, "rb") as file:
                 said = file.read(_POINTER_LIMIT).rstrip(b"\r\n").replace(b"gitdir: ", b"", 1)
             where = os.path.realpath(os.path.join(folder, said))
-            if where.startswith(MODULES + b"/") and os.path.isdir(where):
+            if where.startswith(modules + b"/") and os.path.isdir(where):
                 yield where, folder
 
 
@@ -58,8 +56,9 @@ class _GitFailed(Exception):
 
 
 class _CopiedRepository:
-    def __init__(self, directory: bytes, tree: bytes) -> None:
+    def __init__(self, directory: bytes, tree: bytes, *, is_main: bool) -> None:
         self._directory = directory
+        self._is_main = is_main
         self._tree = tree
 
     def cut(self) -> None:
@@ -80,7 +79,7 @@ class _CopiedRepository:
                 rows = self._try("ls-files", "-t", "-z")[1].split(b"\0")
                 hidden = {row[2:] for row in rows if row.startswith(b"S ")}
         except _GitFailed:
-            if self._directory == TOP + b"/.git" and any(_files(objects)):
+            if self._is_main and any(_files(objects)):
                 sys.exit(UNREADABLE)
             commit = b""
         for folder, kept in ((self._directory, KEPT), (self._directory + b"/info", KEPT_INFO)):
@@ -172,4 +171,5 @@ def _remove(path: bytes) -> None:
         os.remove(path)
 
 
-main()
+if __name__ == "__main__":
+    main(os.fsencode(sys.argv[1]))

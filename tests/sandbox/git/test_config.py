@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from conftest import OpenBox
 from policies.loading import load
 from policies.policy import History
+from sandbox.engine.docker import Engine
 from sandbox.git.config import PersonalConfig, read_personal, sanitized
 from sandbox.git.ignore import IgnoreRules
 from sandbox.git.manifest import PERSONAL_EXCLUDE
@@ -271,15 +272,22 @@ def test_the_users_file_wins_over_the_other_ones(tmp_path: Path) -> None:
     )
 
 
+@pytest.fixture
+def home(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of the person who opens sandboxes."""
+    own = {"GIT_CONFIG_GLOBAL": str(tmp_path / ".gitconfig"), "HOME": str(tmp_path)}
+    monkeypatch.setattr(engine, "environ", {**engine.environ, **own})
+    return tmp_path
+
+
 def test_a_tree_that_is_clean_on_the_host_is_clean_inside(
-    workspace: Path, tmp_path: Path, open_box: OpenBox, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, home: Path, open_box: OpenBox
 ) -> None:
-    (tmp_path / ".gitconfig").write_text("[core]\n\tautocrlf = true\n")
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    (home / ".gitconfig").write_text("[core]\n\tautocrlf = true\n")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
     (workspace / "a.txt").write_bytes(b"1\r\n2\r\n")
     for words in (["init", "-q"], ["add", "."]):
         subprocess.run(["git", *words], cwd=workspace, env=environment, check=True)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
     assert open_box().run("touch a.txt; git status --short").stdout == b"A  a.txt\n"
 
 
@@ -344,18 +352,17 @@ def test_files_of_rules_are_bounded_and_may_be_anything(tmp_path: Path) -> None:
 @pytest.mark.parametrize("history", History)
 def test_the_persons_own_rules_count_less_than_the_repositorys(
     workspace: Path,
-    tmp_path: Path,
+    home: Path,
     open_box: OpenBox,
-    monkeypatch: pytest.MonkeyPatch,
     history: History,
 ) -> None:
     """`git status` inside says what it says on the host, and the patch follows it."""
-    (tmp_path / "ignored").write_text("*.swp\n*.log\n")
-    (tmp_path / "said").write_text("*.txt text\n*.bin -text\n")
-    (tmp_path / ".gitconfig").write_text(
+    (home / "ignored").write_text("*.swp\n*.log\n")
+    (home / "said").write_text("*.txt text\n*.bin -text\n")
+    (home / ".gitconfig").write_text(
         "[core]\n\texcludesFile = ~/ignored\n\tattributesFile = ~/said\n"
     )
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
     (workspace / ".gitignore").write_text("!keep.log\n")
     (workspace / ".gitattributes").write_text("raw.txt -text\n")
     for name in ("raw.txt", "a.txt"):
@@ -375,8 +382,6 @@ def test_the_persons_own_rules_count_less_than_the_repositorys(
     attributes = git("check-attr", "text", "--", "raw.txt", "a.txt", "z.bin")
     status = git("status", "--short")
     assert status == b"?? keep.log\n"
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / ".gitconfig"))
-    monkeypatch.setenv("HOME", str(tmp_path))
     policy = load("default")
     box = open_box(replace(policy, workspace=replace(policy.workspace, history=history)))
     if history is not History.NONE:
