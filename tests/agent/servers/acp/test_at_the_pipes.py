@@ -308,7 +308,8 @@ def test_answer_of_a_service_streams_with_its_thoughts_and_is_broken_off_in_the_
 def test_client_that_reads_nothing_holds_no_session_up_when_it_is_to_end(
     moonpool: Shell, tmp_path: Path, engine: Engine, image: str
 ) -> None:
-    many = [{"text": "x" * 100_000, **bash(f"echo {n} > made.txt")} for n in range(20)]
+    # A pipe takes 64 KiB: the first command is done, and what follows waits for a reader.
+    many = [{"text": "x" * 30_000, **bash(f"echo {n} > made.txt")} for n in range(20)]
     with subprocess.Popen(
         command(tmp_path, *many, DONE),
         cwd=moonpool.directory,
