@@ -151,11 +151,14 @@ def has_secret(findings: Iterable[Finding]) -> bool:
     return any(finding.id == "secret" for finding in findings)
 
 
+def hidden(text: str) -> str:
+    """Any number of lines with what looks like a secret masked."""
+    return SecretMask().text(text)
+
+
 def hiding(findings: Iterable[Finding]) -> Callable[[str], str]:
     """What blots out secrets: where the gate found one, the agent's steps may show it too."""
-    if has_secret(findings):
-        return lambda text: SecretMask().text(text)
-    return lambda text: text
+    return hidden if has_secret(findings) else str
 
 
 class _NewerKeys:

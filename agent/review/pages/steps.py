@@ -45,6 +45,13 @@ class StepRows:
             if row.kind is not RowKind.ANSWERED:  # the model said it in so many words
                 yield self._row(row, " kernel" if refused else "")
 
+    def pass_by(self, event: Event) -> None:
+        """Take an event as told already: later ones are told as they are after it."""
+        if isinstance(event, ModelReplied):
+            self._usd = event.usd or 0.0
+        for _ in rows_of(event, self._started):
+            pass
+
     def _turn(self, event: ModelReplied) -> Markup:
         words = [f"{event.seconds:.1f} s"]
         spent = (event.usd or 0.0) - self._usd

@@ -10,7 +10,6 @@ from agent.review.pages.overview import Overview, overview_parts
 from agent.review.pages.report import last_words
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import address_in, answer, opened, part_address
-from agent.risk.credentials import hiding
 from agent.untrusted_text import visible
 
 
@@ -20,7 +19,7 @@ def overview(request: Request) -> Response:
     content = Overview(
         summary=run.run.summary,
         last_words=last_words(run.log),
-        hide=hiding(run.run.summary.findings),
+        hide=run.hide,
         part_address=part_address(request, run),
         call_address=lambda number: f"{address('timeline')}#call-{number}",
         alarms=tuple(problems(run)),

@@ -19,7 +19,7 @@ from agent.review.pages.steps import StepRows
 from agent.review.server.opened_run import OpenedRun
 from agent.review.server.request import address_in, answer, opened
 from agent.review.server.routes_run import problems
-from agent.risk.credentials import hiding
+from agent.risk.credentials import hidden
 from agent.untrusted_text import visible
 
 _RESULT_CHARACTERS = 16_000
@@ -43,9 +43,8 @@ def timeline(request: Request) -> Response:
 def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
     summary = run.run.summary
     address = address_in(request, run)
-    hide = hiding(summary.findings)
     yield from alarms(summary, tuple(problems(run)))
-    yield header(summary, hide)
+    yield header(summary, run.hide)
     buttons = [
         tag(
             "button",
@@ -57,7 +56,7 @@ def _parts(request: Request, run: OpenedRun) -> Iterator[Markup]:
         for name, words in _FILTERS
     ]
     yield tag("div", *buttons, class_="bar filters", role="group", aria_label="Show")
-    rows = StepRows(hide, most=_RESULT_CHARACTERS, call_address=partial(address, "call"))
+    rows = StepRows(run.hide, most=_RESULT_CHARACTERS, call_address=partial(address, "call"))
     items = (row for event in run.log for row in rows.of(event))
     live = f"{address('events')}?after={len(run.log)}" if run.run.is_running else ""
     yield tag("ol", *items, class_="timeline", id="timeline", data_live=live)
@@ -76,7 +75,7 @@ async def events(request: Request) -> Response:
 
 
 async def _stream(directory: Path, after: int, address: partial[str]) -> AsyncIterator[bytes]:
-    rows = StepRows(str, most=_RESULT_CHARACTERS, call_address=address)
+    rows = StepRows(hidden, most=_RESULT_CHARACTERS, call_address=address)
     number = 0
     with (directory / EVENTS).open("rb") as file:
         while True:
@@ -89,8 +88,9 @@ async def _stream(directory: Path, after: int, address: partial[str]) -> AsyncIt
                 except (ValueError, RecordError) as error:
                     yield _message("fault", visible(str(error)), number)
                     return
-                html = "".join(rows.of(event))
-                if number > after and html:
+                if number <= after:
+                    rows.pass_by(event)
+                elif html := await asyncio.to_thread(_html, rows, event):
                     yield _message("rows", html, number)
             if not held and not found:
                 yield _message("over", "the run has ended", number)
@@ -98,6 +98,10 @@ async def _stream(directory: Path, after: int, address: partial[str]) -> AsyncIt
             if not found:
                 yield b": still there\n\n"
                 await asyncio.sleep(_LOOK_S)
+
+
+def _html(rows: StepRows, event: Recorded) -> str:
+    return "".join(rows.of(event))
 
 
 def _whole_lines(file: BinaryIO) -> list[bytes]:

@@ -19,7 +19,6 @@ from agent.review.server.request import (
     opened,
     part_address,
 )
-from agent.risk.credentials import hiding
 from agent.untrusted_text import path_text, visible
 from sandbox.git.line_authors import UNKNOWN, AuthoredLine
 
@@ -34,7 +33,7 @@ def why(request: Request) -> Response:
     if sign is None:
         raise HTTPException(404)
     address = partial(address_in(request, run), "call")
-    say = partial(why_line, hide=hiding(run.run.summary.findings), call_address=address)
+    say = partial(why_line, hide=run.hide, call_address=address)
     found = run.blame
     if isinstance(found, str):
         return fragment(say(f"Who wrote it can't be told: {visible(found)}", ()))
@@ -83,8 +82,7 @@ def call(request: Request) -> Response:
         shared = [span for span in run.blame.spans if span.first < span.last]
         if any(span.first <= number <= span.last for span in shared):
             note = "Several calls were looked at together: one of them wrote these."
-    hide = hiding(run.run.summary.findings)
-    return answer(request, run, "timeline", call_page(story, written, note, hide=hide))
+    return answer(request, run, "timeline", call_page(story, written, note, hide=run.hide))
 
 
 def _written(found: Blame, number: int, part: PartAddress) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from agent.models.interface import Reply, Request
 from agent.record.store import runs_directory
 from fakes.model import call, say
 from fakes.reviews import FakeReview, recorded
@@ -66,6 +67,33 @@ def test_what_a_run_does_arrives_while_it_goes_on(fake: FakeRun, browser: TestCl
     assert "curl example.org" in stream
     after = len(re.findall("<li ", browser.get(f"run/{run}/timeline").text))
     assert before + len(re.findall("<li ", stream)) == after
+
+
+def test_while_no_gate_has_looked_every_secret_is_hidden(
+    fake: FakeRun, browser: TestClient
+) -> None:
+    secret = "ghp_" + "0123456789abcdefghijABCDEFGHIJ012345"
+    fake.files = {"a.py": f"one {secret}\n".encode()}
+    read = call("read_file", path="a.py")
+    held, may_go_on = threading.Event(), threading.Event()
+
+    def wait(_: Request) -> Reply:
+        held.set()
+        assert may_go_on.wait(30)
+        return say(f"It is {secret}.")
+
+    worker = threading.Thread(target=recorded, args=(fake, read, wait))
+    worker.start()
+    assert held.wait(30)
+    run = fake.record.run_id
+    page = browser.get(f"run/{run}/timeline").text
+    first = browser.get(f"run/{run}/call/1").text
+    may_go_on.set()
+    stream = browser.get(f"run/{run}/events").text
+    worker.join()
+    for shown in (page, first, stream):
+        assert secret not in shown
+        assert "••••" in shown
 
 
 def test_a_client_that_was_cut_off_goes_on_where_it_was(fake: FakeRun, browser: TestClient) -> None:
