@@ -15,16 +15,19 @@ VARIABLES = (
     "npm_config_cafile", "CARGO_HTTP_CAINFO", "GIT_SSL_CAINFO", "NIX_SSL_CERT_FILE",
 )  # fmt: skip
 """What clients call the file."""
+_SYSTEM = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+"""Where systems keep theirs, as one file."""
 
 
-def bundle(environ: Mapping[str, str]) -> str:
-    """PEM: the system's authorities, those its administrator added, and those that variables of the
-    operator's clients name; no key, whatever else a file holds."""
-    system = ssl.get_default_verify_paths().cafile
+def bundles(environ: Mapping[str, str]) -> tuple[str, str]:
+    """PEM, twice: the system's authorities with those that its administrator added and those that
+    variables of the operator's clients name, then these two alone. No key, whatever else a file
+    holds."""
+    own = dict.fromkeys(local_authorities(ANCHOR_DIRECTORIES).values())
+    # Not the file that Python says it uses: a variable has a say there.
+    files = (*_SYSTEM, ssl.get_default_verify_paths().openssl_cafile)
+    system = dict.fromkeys(one for path in files for one in certificates(Path(path)))
     named = (environ.get(name) or environ.get(name.upper()) for name in VARIABLES)
-    found: dict[bytes, None] = {}
-    for path in (system, *named):
-        if path:
-            found |= dict.fromkeys(certificates(Path(path)))
-    found |= dict.fromkeys(local_authorities(ANCHOR_DIRECTORIES).values())
-    return b"".join(found).decode("ascii")
+    for path in filter(None, named):
+        own |= dict.fromkeys(one for one in certificates(Path(path)) if one not in system)
+    return b"".join(system | own).decode("ascii"), b"".join(own).decode("ascii")

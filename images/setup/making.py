@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from images.build import ensure
 from images.recipes import RUNTIME
 from images.setup import job, secrets
-from images.setup.authorities import VARIABLES, bundle
+from images.setup.authorities import VARIABLES, bundles
 from images.setup.egress import Egress, egress, relay
 from images.setup.inputs import SetupInput
 from images.setup.keeping import ENVIRONMENT, keep
@@ -160,13 +160,15 @@ class SetupMaker:
         rules = self._policy.setup
         if way_out.proxy:  # its container may still be starting: who asks it waits for its answer
             way_out.proxy.starting.add_done_callback(lambda it: self._end(container, it))
+        authorities, own_authorities = bundles(self._engine.environ)
         return {
             "commands": list(rules.commands),
             "variables": {**self._policy.env, **way_out.variables, **self._secrets},
             "files": dict(way_out.files),
             "socket": f"{_EGRESS}/{SOCKET}" if way_out.volume else "",
             "relay": relay(),
-            "authorities": bundle(self._engine.environ),
+            "authorities": authorities,
+            "own_authorities": own_authorities,
             "trust": list(VARIABLES),
             "scratch": _SCRATCH,
             "as_root": rules.as_root,

@@ -60,6 +60,7 @@ def registries(
         index = _remote(map(str, answer["index"]))
         scopes = {str(k): a[0] for k, v in answer["scopes"].items() if (a := _remote([str(v)]))}
         extra = _remote(map(str, answer["extra"]))
+        settings = {str(k): _bare_words(str(v)) for k, v in answer.get("settings", {}).items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise SandboxError(f"what {word} says of its registries can't be read") from error
     if not index:
@@ -73,6 +74,7 @@ def registries(
         extra = (*extra, *_uv(environ))
     hosts = dict.fromkeys(_host(word, address) for address in (*index, *scopes.values(), *extra))
     variables, files = _own(word, index, scopes, environ)
+    variables |= settings
     return ClientRegistries(hosts=tuple(hosts), variables=variables, files=files)
 
 
@@ -106,6 +108,11 @@ def _kept_form(address: str) -> str:
     return word + _bare(address.removeprefix("sparse+"))
 
 
+def _bare_words(text: str) -> str:
+    """What a setting says, its addresses without credentials."""
+    return " ".join(_kept_form(word) if "://" in word else word for word in text.split())
+
+
 def _remote(addresses: Iterable[str]) -> tuple[str, ...]:
     """Those that are no files of this machine, each once and without credentials."""
     bare = (_kept_form(address) for address in addresses if "://" in address)
@@ -125,7 +132,7 @@ def _own(
         case "npm":
             return _npm(index[0], scopes)
         case "go":
-            return _go(index, environ), {}
+            return {"GOPROXY": ",".join(index)}, {}
         case "cargo":
             return {}, _cargo(scopes)
         case "maven":
@@ -155,11 +162,6 @@ def _npm(registry: str, scopes: Mapping[str, str]) -> Own:
     files = {".npmrc": lines} if lines else {}
     variables = {"npm_config_registry": registry, "YARN_NPM_REGISTRY_SERVER": registry}
     return variables | _NPM_PATIENCE, files
-
-
-def _go(index: tuple[str, ...], environ: Mapping[str, str]) -> dict[str, str]:
-    sums = environ.get("GOSUMDB")
-    return {"GOPROXY": ",".join(index)} | ({"GOSUMDB": sums} if sums else {})
 
 
 def _cargo(scopes: Mapping[str, str]) -> dict[str, str]:

@@ -39,9 +39,10 @@ def test_what_recipes_share_is_part_of_each_and_of_its_name(name: str) -> None:
     """Users, rights and cleaning are the same in all, and a change of them builds all again."""
     recipe = recipes.find(name)
     shared = {path for path in recipe.files if path.startswith("shared/")}
-    assert shared == {"shared/finish.sh", "shared/install.sh"}
+    every = {"shared/finish.sh", "shared/install.sh"}
+    assert shared == {"shared/backports.sh", *every}
     dockerfile = recipe.files["Dockerfile"].decode()
-    assert all(f"sh /tmp/{path}" in dockerfile for path in shared)
+    assert all(f"sh /tmp/{path}" in dockerfile for path in every)
     other = replace(recipe, files={**recipe.files, "shared/finish.sh": b""})
     assert other.reference({}) != recipe.reference({})
 

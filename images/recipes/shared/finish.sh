@@ -7,6 +7,8 @@ git config --system user.name agent
 git config --system user.email agent@moonpool.invalid
 git config --system init.defaultBranch main
 apt-get clean
+# A set-up installs from the release alone.
+rm -f /etc/apt/sources.list.d/backports.list /etc/apt/preferences.d/backports
 find /var/lib/apt/lists /var/cache /var/log -type f -delete
 # This script stands in /tmp, and goes with it.
 rm -rf /usr/share/doc /usr/share/info /usr/share/lintian /usr/share/locale /usr/share/man \

@@ -2,9 +2,10 @@
 
 Run on the operator's machine as its own process, or in an image. Reads one line of JSON,
 ``words``, and prints one: by word, ``index``, ``extra`` (addresses), ``scopes`` (address by what it
-is for) and ``cooldown`` (the client takes a date before which a release must be); nothing for a
-client that is not there. What a client is configured to use counts, or else what it was made to
-use. Credentials in addresses stay in: the reader takes them off.
+is for), ``settings`` (variables as the client has them) and ``cooldown`` (the client takes a date
+before which a release must be); nothing for a client that is not there. What a client is configured
+to use counts, or else what it was made to use. Credentials in addresses stay in: the reader takes
+them off.
 """
 
 from __future__ import annotations
@@ -40,10 +41,14 @@ def _answer(
     index: list[str],
     extra: list[str] | tuple[str, ...] = (),
     scopes: dict[str, str] | None = None,
+    settings: dict[str, str] | None = None,
     *,
     cooldown: bool = False,
 ) -> dict[str, object]:
-    return {"index": index, "extra": list(extra), "scopes": scopes or {}, "cooldown": cooldown}
+    return {
+        "index": index, "extra": list(extra), "scopes": scopes or {}, "settings": settings or {},
+        "cooldown": cooldown,
+    }  # fmt: skip
 
 
 _PIP = """
@@ -129,13 +134,17 @@ def _cargo_settings() -> tuple[str, dict[str, str]]:
 
 
 def go() -> dict[str, object] | None:
-    lines = _said("go", "env", "GOPROXY", "GOSUMDB").splitlines()
-    if len(lines) < 2:
+    # Whom it asks for what, and what it must be told again: `go env -w` writes no variable.
+    names = ("GOSUMDB", "GONOSUMDB", "GONOPROXY")
+    proxies, *lines = _said("go", "env", "GOPROXY", *names).split("\n") + [""] * 4
+    if not proxies:
         return None
-    proxies = [text for text in re.split("[,|]", lines[0]) if "://" in text]
+    settings = {name: line for name, line in zip(names, lines) if line}  # noqa: B905 - 3.8
     # The name of a key may stand before or instead of an address: `sum.example+1f2e https://…`.
-    sums = lines[1].split()[-1:] if lines[1] not in ("", "off") else []
-    return _answer(proxies, [s if "://" in s else "https://" + s.split("+")[0] for s in sums])
+    sums = settings.get("GOSUMDB", "off").split()[-1:]
+    hosts = [s if "://" in s else "https://" + s.split("+")[0] for s in sums if s != "off"]
+    index = [text for text in re.split("[,|]", proxies) if "://" in text]
+    return _answer(index, hosts, settings=settings)
 
 
 def maven() -> dict[str, object] | None:

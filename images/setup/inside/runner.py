@@ -1,10 +1,11 @@
 """Main process of a set-up's container: the relay to the proxy, then each command in its turn.
 
 Reads one line of JSON from standard input: ``commands``, ``variables``, ``files`` (text by path),
-``socket`` (the proxy's; empty: no network), ``authorities`` (PEM), ``scratch`` (a folder in
-memory), ``relay`` (source of the relay), ``as_root``, ``time_s``. What commands print goes to
-standard output, and a line that begins with ``##`` before each one. Ends with 0, or with 10 + the
-place of the command that failed. It is on the hostile side: nothing rests on what it says.
+``socket`` (the proxy's; empty: no network), ``authorities`` (PEM), ``own_authorities`` (those of
+them that are not the public's), ``scratch`` (a folder in memory), ``relay`` (source of the relay),
+``as_root``, ``time_s``. What commands print goes to standard output, and a line that begins with
+``##`` before each one. Ends with 0, or with 10 + the place of the command that failed. It is on the
+hostile side: nothing rests on what it says.
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def _hand_on(listening: socket.socket, source: str, path: str) -> None:
     asyncio.run(serve())
 
 
-def _trusted_bundle(scratch: str, authorities: str) -> str:
-    """The image's own authorities and the operator's, as one file.
+def _trusted_bundle(scratch: str, authorities: str) -> tuple[str, list[str]]:
+    """The image's own authorities and the operator's, as one file; and those that it adds.
 
     Each stands in it once: clients read all of it for every connection.
     """
@@ -85,7 +86,30 @@ def _trusted_bundle(scratch: str, authorities: str) -> str:
     more = [one + end for one in authorities.split(end) if one and one + end not in text]
     with open(path, "w", encoding="latin-1") as bundle:
         bundle.write("\n".join([text, *more]))
-    return path
+    return path, more
+
+
+def _java(scratch: str, authorities: list[str], options: str) -> dict[str, str]:
+    """Java reads no such file: its own store with these in it; nothing where there is no Java."""
+    keytool = shutil.which("keytool")
+    if keytool is None or not authorities:
+        return {}
+    home = os.path.dirname(os.path.dirname(os.path.realpath(keytool)))
+    store, one = os.path.join(scratch, "cacerts"), os.path.join(scratch, "authority.pem")
+    try:
+        shutil.copyfile(os.path.join(home, "lib", "security", "cacerts"), store)
+    except OSError:
+        return {}
+    for number, text in enumerate(authorities):
+        with open(one, "w", encoding="latin-1") as file:
+            file.write(text)
+        subprocess.run(
+            [keytool, "-importcert", "-noprompt", "-alias", "operator-" + str(number), "-file", one,
+             "-keystore", store, "-storepass", "changeit"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            check=False,
+        )  # fmt: skip
+    return {"JAVA_TOOL_OPTIONS": (options + " -Djavax.net.ssl.trustStore=" + store).strip()}
 
 
 def _apt(scratch: str, bundle: str) -> dict[str, str]:
@@ -175,9 +199,11 @@ def main() -> int:
     begun = time.time()
     said = json.loads(sys.stdin.buffer.readline())
     scratch, home = said["scratch"], os.environ.get("HOME") or "/tmp"
-    bundle = _trusted_bundle(scratch, said["authorities"])
+    bundle, added = _trusted_bundle(scratch, said["authorities"])
     variables = {**os.environ, **said["variables"]}
     variables.update((name, bundle) for name in said["trust"])
+    own = [one for one in added if one in said["own_authorities"]]
+    variables.update(_java(scratch, own, variables.get("JAVA_TOOL_OPTIONS", "")))
     end = threading.Timer(said["time_s"], os._exit, [OUT_OF_TIME])
     end.daemon = True
     end.start()

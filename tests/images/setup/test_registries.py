@@ -150,12 +150,17 @@ def test_an_address_adds_nothing_to_cargos_file() -> None:
     assert found.files[".cargo/config.toml"].splitlines() == ["[registries.own]", 'index = ""']
 
 
-def test_go_keeps_the_name_of_its_sums() -> None:
-    environ = {"GOSUMDB": "sum.example"}
-    found = registries("go", _answer("https://a.example", "https://b.example"), environ)
+def test_go_keeps_its_settings_without_credentials() -> None:
+    settings = {
+        "GOSUMDB": f"sum.example+1f2e https://{USER}:{SECRET}@sum.example/db",
+        "GONOSUMDB": "*.corp.example",
+    }
+    answer = _answer("https://a.example", "https://b.example", settings=settings)
+    found = registries("go", answer, {"GOSUMDB": "what a variable says is in the answer"})
     assert found.variables == {
         "GOPROXY": "https://a.example,https://b.example",
-        "GOSUMDB": "sum.example",
+        "GOSUMDB": "sum.example+1f2e https://sum.example/db",
+        "GONOSUMDB": "*.corp.example",
     }
 
 
@@ -182,7 +187,9 @@ def _program(folder: Path, name: str, prints: str) -> None:
 def test_the_clients_of_this_machine_are_asked(clients: Path) -> None:
     said = {"registry": "https://n.example/", "@x:registry": "https://x.example/", "before": None}
     _program(clients, "npm", json.dumps(said | {"//n.example/:_authToken": SECRET}))
-    _program(clients, "go", "https://g.example|https://h.example,direct\nsum.example+1f2e")
+    _program(
+        clients, "go", "https://g.example|https://h.example,direct\nsum.example+1f2e\n\n*.g.example"
+    )
     environ = {"PATH": str(clients), "HOME": str(clients)}
     found = ask_here(["npm", "go", "cargo"], environ)
     assert found.keys() == {"npm", "go"}
@@ -190,6 +197,7 @@ def test_the_clients_of_this_machine_are_asked(clients: Path) -> None:
     assert SECRET not in json.dumps(found)
     assert found["go"]["index"] == ["https://g.example", "https://h.example"]
     assert found["go"]["extra"] == ["https://sum.example"]
+    assert found["go"]["settings"] == {"GOSUMDB": "sum.example+1f2e", "GONOPROXY": "*.g.example"}
 
 
 def test_what_the_operators_pip_is_configured_to_use_counts(clients: Path) -> None:
