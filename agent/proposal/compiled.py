@@ -3,21 +3,43 @@
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.values import Lines, Proposed, ProposedLine
 
+_MANIFESTS = "/tmp/manifests"  # noqa: S108 - set-up's own, cleared behind it
+_EMPTY_TARGETS = (
+    "mkdir -p src/bin benches examples tests && touch src/lib.rs && for n in "
+    r"""$(sed -En "s/^ *(name|default-run) *= *\"([A-Za-z0-9_-]*)\".*/\2/p" Cargo.toml); """
+    "do touch src/bin/$n.rs benches/$n.rs examples/$n.rs tests/$n.rs; done"
+)
+_EMPTY_TEST = 'mkdir -p src/test/java && echo "class Probe { }" >src/test/java/Probe.java'
+
+
+def _copied(names: str, then: str) -> str:
+    """A command that copies manifests to a folder, and does something beside each there: the
+    workspace's own may be in use by other clients."""
+    manifest = names.replace("*", "toml")
+    return (
+        f"mkdir -p {_MANIFESTS} && find . -name '{names}' -exec cp --parents '{{}}' {_MANIFESTS} "
+        f"';' && cd {_MANIFESTS} && find . -name {manifest} -execdir sh -c '{then}' ';'"
+    )
+
 
 def _lines(reason: str, *values: str) -> Lines:
     return tuple(ProposedLine(value, reason) for value in values)
 
 
 def go(files: RepositoryFiles) -> Proposed | None:
-    if "go.mod" not in files:
+    names = [it for it in ("go.work", "go.work.sum", "go.mod", "go.sum") if it in files]
+    if "go.mod" not in names and "go.work" not in names:
         return None
+    # `./...` is what the root's own module holds, and a workspace has several.
+    several = "go list -f '{{.Dir}}/...' -m | xargs go test"
+    suite = several if "go.work" in names else "go test ./..."
     return Proposed(
         image="go",
-        reason="go.mod is Go's",
-        inputs=_lines("says which modules", *(it for it in ("go.mod", "go.sum") if it in files)),
-        commands=_lines("the modules of go.mod, into the module cache", "go mod download"),
+        reason=f"{names[0]} is Go's",
+        inputs=_lines("says which modules", *names, "**/go.mod", "**/go.sum"),
+        commands=_lines(f"the modules of {names[0]}, into the module cache", "go mod download"),
         network=_lines("the module proxy that your own go is configured for", "go"),
-        verify=ProposedLine("go test ./...", "go.mod is there"),
+        verify=ProposedLine(suite, f"{names[0]} is there"),
     )
 
 
@@ -25,25 +47,26 @@ def rust(files: RepositoryFiles) -> Proposed | None:
     if "Cargo.toml" not in files:
         return None
     locked = "Cargo.lock" in files
-    notes = ["cargo looks at a crate's targets before it fetches: src/ is an input for that"]
+    notes: tuple[str, ...] = ()
     if ".cargo" in files or files.listed(".cargo"):
-        notes.append(".cargo may name another registry: set-up does not see it; configure your own")
+        notes = (".cargo may name another registry: set-up does not see it; configure your own",)
+    fetched = "the crates of the lock" if locked else "the newest crates that fit"
     return Proposed(
         image="rust",
         reason="Cargo.toml is Rust's",
         inputs=_lines(
-            "says which crates, and which targets",
-            "Cargo.toml",
-            *(("Cargo.lock",) if locked else ()),
-            "src/**/*.rs",
+            "says which crates", "Cargo.toml", *(("Cargo.lock",) if locked else ()), "**/Cargo.toml"
         ),
-        commands=_lines(
-            "the crates of the lock" if locked else "the newest crates that fit",
-            "cargo fetch --locked" if locked else "cargo fetch",
+        commands=(
+            *_lines(
+                "cargo looks for the targets of each crate before it fetches: empty files will do",
+                _copied("Cargo.*", _EMPTY_TARGETS),
+            ),
+            *_lines(fetched, f"cd {_MANIFESTS} && cargo fetch{' --locked' if locked else ''}"),
         ),
         network=_lines("the registry that your own cargo is configured for", "cargo"),
         verify=ProposedLine("cargo test --offline", "Cargo.toml is there"),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -59,8 +82,17 @@ def java(files: RepositoryFiles) -> Proposed | None:
             image="java",
             reason="pom.xml is Maven's",
             inputs=_lines("says which artifacts", "pom.xml", "**/pom.xml"),
-            commands=_lines(
-                "artifacts and plugins, into Maven's own store", "mvn -B -q dependency:go-offline"
+            commands=(
+                *_lines(
+                    "a test that does nothing, in each module: what Surefire runs tests by is "
+                    "fetched by no other goal",
+                    _copied("pom.xml", _EMPTY_TEST),
+                ),
+                *_lines(
+                    "artifacts and plugins of the tests, into Maven's own store",
+                    f"cd {_MANIFESTS} && mvn -B -q test -Dtest=Probe -DfailIfNoTests=false "
+                    "-Dsurefire.failIfNoSpecifiedTests=false",
+                ),
             ),
             network=_lines("the repository that your own Maven is configured for", "maven"),
             verify=ProposedLine("mvn -B -o test", "pom.xml is there"),

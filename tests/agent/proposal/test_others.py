@@ -43,6 +43,7 @@ def test_registry_of_the_repository_is_told_and_not_taken(proposed: Proposer) ->
     ("file", "image", "word", "verify"),
     [
         ("go.mod", "go", "go", "go test ./..."),
+        ("go.work", "go", "go", "go list -f '{{.Dir}}/...' -m | xargs go test"),
         ("Cargo.toml", "rust", "cargo", "cargo test --offline"),
         ("pom.xml", "java", "maven", "mvn -B -o test"),
     ],

@@ -10,15 +10,16 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from agent.proposal.proposing import propose
+from images import recipes
 from images.build import ensure
 from images.setup.layer import find_or_make
 from policies.loading import load
-from policies.policy import Policy
 from sandbox import Sandbox
 from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.slow
 PORT = 8443
 PLUGINS = (
     "libmaven-compiler-plugin-java", "libmaven-resources-plugin-java", "libsurefire-java",
-    "libplexus-interpolation-java",
+    "junit4",
 )  # fmt: skip
 STARTS_S = 180
 
@@ -55,7 +56,7 @@ MODULE = {
 }
 
 
-def _module() -> bytes:
+def _go_module() -> bytes:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, text in MODULE.items():
@@ -100,7 +101,7 @@ def _served(address: str) -> dict[str, bytes]:
         f"{go}/list": b"v1.2.3\n",
         f"{go}/v1.2.3.info": b'{"Version": "v1.2.3", "Time": "2026-01-02T03:04:05Z"}',
         f"{go}/v1.2.3.mod": GO_MOD.encode(),
-        f"{go}/v1.2.3.zip": _module(),
+        f"{go}/v1.2.3.zip": _go_module(),
         f"{maven}.pom": _POM.format(name="moonrock", more="").encode(),
         f"{maven}.jar": _jar(),
     }
@@ -190,91 +191,129 @@ def company(engine: Engine, registry: CompanyRegistry, tmp_path: Path) -> Engine
     return Engine.connect(environ)
 
 
-def tried(
-    engine: Engine, name: str, workspace: Path, files: Mapping[str, str], **setup: object
-) -> Sandbox:
-    """A sandbox of the workspace on the layer of its set-up."""
-    policy: Policy = load(name)
-    policy = replace(policy, setup=replace(policy.setup, **setup))  # type: ignore[arg-type]
+def passes(engine: Engine, workspace: Path, files: Mapping[str, str]) -> str:
+    """What the suite says in a sandbox, all by what `moonpool init` proposes."""
     for path, text in files.items():
         place = workspace / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
+    proposal = propose(workspace, images=frozenset(recipes.names()))
+    assert proposal.verify
+    file = workspace.with_name("policy.yaml")
+    file.write_text(proposal.text)
+    policy = load(str(file))
     image = ensure(engine, policy.image, on_progress=lambda _: None)
     said: list[str] = []
     try:
         layer = find_or_make(engine, image, policy, workspace, on_progress=said.append)
     except SetupFailed as error:
         pytest.fail("\n".join([*said, str(error)]))
-    return Sandbox.open(workspace=workspace, policy=policy, image=layer.image, engine=engine)
-
-
-def passes(box: Sandbox, command: str) -> str:
-    with box:
-        done = box.run(command, timeout_s=240)
-    assert done.exit_code == 0, (done.stdout + done.stderr).decode()
-    return (done.stdout + done.stderr).decode()
+    opened = Sandbox.open(workspace=workspace, policy=policy, image=layer.image, engine=engine)
+    with opened as box:
+        done = box.run(proposal.verify, timeout_s=110)
+    output = (done.stdout + done.stderr).decode()
+    assert done.exit_code == 0, output
+    return output
 
 
 def test_cargo(company: Engine, registry: CompanyRegistry, workspace: Path) -> None:
-    box = tried(
-        company, "rust", workspace,
-        {
-            "Cargo.toml": '[package]\nname = "moon"\nversion = "0.1.0"\nedition = "2024"\n'
-            '[dependencies]\nmoonrock = "1"\n',
-            "src/lib.rs": "#[test]\nfn weighs() { assert_eq!(moonrock::weight(), 42); }\n",
-        },
-        inputs=("Cargo.toml",), network=("cargo",),
-        commands=("mkdir -p src && touch src/lib.rs && cargo fetch",),
-    )  # fmt: skip
-    assert "1 passed" in passes(box, "cargo test")
+    """Two crates, with targets that must be there before anything is fetched."""
+    head = '[package]\nname = "{}"\nversion = "0.1.0"\nedition = "2024"\n{}\n[dependencies]\n'
+    files = {
+        "Cargo.toml": '[workspace]\nresolver = "3"\nmembers = ["rock", "moon"]\n',
+        "rock/Cargo.toml": head.format("rock", "") + 'moonrock = "1"\n[lib]\npath = "rock.rs"\n',
+        "rock/rock.rs": "pub use moonrock::weight;\n",
+        "moon/Cargo.toml": head.format("moon", 'default-run = "orbit"')
+        + 'rock = { path = "../rock" }\n[[bench]]\nname = "fast"\nharness = false\n',
+        "moon/src/bin/orbit.rs": "fn main() {}\n",
+        "moon/benches/fast.rs": "fn main() {}\n",
+        "moon/src/lib.rs": "#[test]\nfn weighs() { assert_eq!(rock::weight(), 42); }\n",
+    }
+    assert "1 passed" in passes(company, workspace, files)
     assert "200 /cargo/moonrock-1.2.3.crate" in registry.asked()
 
 
 GO_TEST = """package moon
 
 import (
-	"corp.example/moonrock"
+	"corp.example/rock"
 	"testing"
 )
 
 func TestWeight(t *testing.T) {
-	if moonrock.Weight() != 42 {
+	if rock.Weight() != 42 {
 		t.Fail()
 	}
 }
 """
+GO_ROCK = """package rock
+
+import "corp.example/moonrock"
+
+func Weight() int { return moonrock.Weight() }
+"""
 
 
 def test_go(company: Engine, registry: CompanyRegistry, workspace: Path) -> None:
-    needs = "require corp.example/moonrock v1.2.3\n"
-    box = tried(
-        company, "go", workspace,
-        {
-            "go.mod": f"module corp.example/moon\n\ngo 1.22.0\n\n{needs}",
-            "go.sum": f"corp.example/moonrock v1.2.3 {_go_sum(MODULE)}\n"
-            f"corp.example/moonrock v1.2.3/go.mod {_go_sum({'go.mod': GO_MOD})}\n",
-            "moon_test.go": GO_TEST,
-        },
-        inputs=("go.mod", "go.sum"), network=("go",), commands=("go mod download",),
-    )  # fmt: skip
-    assert "ok" in passes(box, "go test ./...")
+    """Two modules of one workspace."""
+    sums = {"": _go_sum(MODULE), "/go.mod": _go_sum({"go.mod": GO_MOD})}
+    head, needs = "module corp.example/{}\n\ngo 1.22.0\n", "require corp.example/moonrock v1.2.3"
+    rock = "require corp.example/rock v0.0.0\nreplace corp.example/rock => ./rock\n"
+    files = {
+        "go.work": "go 1.22.0\n\nuse (\n\t.\n\t./rock\n)\n",
+        "rock/go.sum": "".join(f"corp.example/moonrock v1.2.3{it} {sums[it]}\n" for it in sums),
+        "go.mod": f"{head.format('moon')}{rock}{needs} // indirect\n",
+        "go.sum": "".join(f"corp.example/moonrock v1.2.3{it} {sums[it]}\n" for it in sums),
+        "moon_test.go": GO_TEST,
+        "rock/go.mod": f"{head.format('rock')}{needs}\n",
+        "rock/rock.go": GO_ROCK,
+    }
+    assert "ok" in passes(company, workspace, files)
     assert "200 /go/corp.example/moonrock/@v/v1.2.3.zip" in registry.asked()
 
 
-def test_maven(company: Engine, registry: CompanyRegistry, workspace: Path) -> None:
-    more = (
-        "<dependencies><dependency><groupId>example.corp</groupId><artifactId>moonrock</artifactId>"
-        "<version>1.2.3</version></dependency></dependencies>"
+JAVA_TEST = """import static org.junit.Assert.assertNotNull;
+
+public class MoonTest {
+    @org.junit.Test public void weighs() {
+        assertNotNull(new Core().getClass().getResource("/weight.txt"));
+    }
+}
+"""
+ARTIFACT = "<{0}><groupId>{1}</groupId><artifactId>{2}</artifactId><version>{3}</version></{0}>"
+VERSIONS = {"compiler": "3.10.1", "resources": "3.3.0", "surefire": "2.22.3"}
+"""Of plugins, as Debian has them."""
+
+
+def _above() -> str:
+    plugins = "".join(
+        ARTIFACT.format("plugin", "org.apache.maven.plugins", f"maven-{name}-plugin", version)
+        for name, version in VERSIONS.items()
     )
-    box = tried(
-        company, "java", workspace,
-        {
-            "pom.xml": _POM.format(name="moon", more=more),
-            "src/main/java/Moon.java": "class Moon { static int weight() { return 42; } }\n",
-        },
-        inputs=("pom.xml",), network=("maven",),
-        commands=("mvn -B -q compile",),
-    )  # fmt: skip
-    passes(box, "mvn -B -o -q compile && ls target/classes/Moon.class")
+    java = "".join(f"<maven.compiler.{it}>17</maven.compiler.{it}>" for it in ("source", "target"))
+    modules = "<module>core</module><module>app</module>"
+    more = (
+        f"<properties>{java}</properties><build><plugins>{plugins}</plugins></build>"
+        f"<modules>{modules}</modules>"
+    )
+    return _POM.format(name="moon", more=more).replace(">jar<", ">pom<")
+
+
+def _module(name: str, *needed: tuple[str, str, str]) -> str:
+    above = ARTIFACT.format("parent", "example.corp", "moon", "1.2.3")
+    rows = "".join(ARTIFACT.format("dependency", *it) for it in needed)
+    return _POM.format(name=name, more=f"{above}<dependencies>{rows}</dependencies>")
+
+
+def test_maven(company: Engine, registry: CompanyRegistry, workspace: Path) -> None:
+    """Two modules, one in need of the other. What knows JUnit is fetched by no goal but a test."""
+    core, junit = ("example.corp", "core", "1.2.3"), ("junit", "junit", "4.13.2")
+    files = {
+        "pom.xml": _above(),
+        "core/pom.xml": _module("core", ("example.corp", "moonrock", "1.2.3")),
+        "core/src/main/java/Core.java": "public class Core { }\n",
+        "app/pom.xml": _module("app", core, junit),
+        "app/src/test/java/MoonTest.java": JAVA_TEST,
+    }
+    assert "Tests run: 1, Failures: 0" in passes(company, workspace, files)
     assert any("moonrock-1.2.3.jar" in row for row in registry.asked())
