@@ -16,8 +16,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
-from xml.etree import ElementTree as ET
 
 _BINARY_LIMIT = 1 << 27
 
@@ -53,7 +51,7 @@ def _answer(
 
 _PIP = """
 import json
-from pip._internal.cli import cmdoptions
+from importlib.util import find_spec
 from pip._internal.configuration import Configuration
 from pip._internal.models.index import PyPI
 settings = Configuration(isolated=False)
@@ -63,9 +61,12 @@ for key, value in settings.items():
     # Newer ones give a table for each file.
     rows = value.items() if isinstance(value, dict) else ((key, value),)
     said.update((name.rpartition(".")[2], str(text)) for name, text in rows)
+# Read and not imported, which takes longer.
+with open(find_spec("pip._internal.cli.cmdoptions").origin, encoding="utf-8") as options:
+    cooldown = "uploaded_prior_to" in options.read()
 print(json.dumps([
     said.get("index-url", PyPI.simple_url).split() + said.get("extra-index-url", "").split(),
-    PyPI.netloc, PyPI.file_storage_domain, hasattr(cmdoptions, "uploaded_prior_to"),
+    PyPI.netloc, PyPI.file_storage_domain, cooldown,
 ]))
 """
 
@@ -152,6 +153,8 @@ def maven() -> dict[str, object] | None:
     mirrors = _maven_mirrors()
     if mirrors:
         return _answer(list(mirrors.values()), scopes=mirrors)
+    import zipfile  # noqa: PLC0415 - for Maven alone
+
     own = os.path.join(os.path.dirname(os.path.realpath(program or "/")), "..", "lib")
     for folder in (own, "/usr/share/maven/lib"):
         for name in sorted(os.listdir(folder)) if program and os.path.isdir(folder) else ():
@@ -164,6 +167,8 @@ def maven() -> dict[str, object] | None:
 
 def _maven_mirrors() -> dict[str, str]:
     """Addresses by what they are a mirror of."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - for Maven alone
+
     try:
         tree = ET.parse(os.path.expanduser("~/.m2/settings.xml"))  # noqa: S314 - the operator's own
     except (OSError, ET.ParseError):
