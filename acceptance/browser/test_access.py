@@ -83,6 +83,7 @@ def test_a_line_is_asked_about_by_keys_alone(ordinary: ServedReview, enter: Ente
     page.keyboard.press("f")
     page.keyboard.type("adder")
     page.keyboard.press("Enter")
+    page.wait_for_selector(".file:has(summary:focus) [data-hunk]")
     page.keyboard.press("J")
     for _ in range(5):
         page.keyboard.press("j")
@@ -103,7 +104,7 @@ def test_the_keys_are_listed(ordinary: ServedReview, enter: Enter) -> None:
     for words in ("next file", "next hunk", "why is this line here", "side by side"):
         assert words in text
     page.keyboard.press("Escape")
-    assert page.query_selector("dialog") is None
+    page.wait_for_selector("dialog", state="detached")
 
 
 def test_lines_are_fetched_and_unfolded(ordinary: ServedReview, enter: Enter) -> None:
