@@ -4,21 +4,31 @@ from agent.proposal.repository import RepositoryFiles
 from agent.proposal.values import Lines, Proposed, ProposedLine
 
 _MANIFESTS = "/tmp/manifests"  # noqa: S108 - set-up's own, cleared behind it
-_EMPTY_TARGETS = (
-    "mkdir -p src/bin benches examples tests && touch src/lib.rs && for n in "
-    r"""$(sed -En "s/^ *(name|default-run) *= *\"([A-Za-z0-9_-]*)\".*/\2/p" Cargo.toml); """
-    "do touch src/bin/$n.rs benches/$n.rs examples/$n.rs tests/$n.rs; done"
+_TARGETS_OF_EACH = (
+    r"""awk -F '["\047]' 'BEGIN { at["bin"] = "src/bin/"; at["bench"] = "benches/"; """
+    """at["example"] = "examples/"; at["test"] = "tests/"; """
+    r"""printf "" >"src/lib.rs"; printf "" >"build.rs" } """
+    r'/^[ \t]*\[/ { gsub(/[][ \t\r]|#.*/, ""); kind = $0 } '
+    r'/^[ \t]*name[ \t]*=/ && kind in at { printf "" >(at[kind] $2 ".rs") } '
+    r"""/^[ \t]*default-run[ \t]*=/ { printf "" >("src/bin/" $2 ".rs") }' Cargo.toml"""
 )
-_EMPTY_TEST = 'mkdir -p src/test/java && echo "class Probe { }" >src/test/java/Probe.java'
+"""A file for each table of a target, in the folder of its kind: what is no binary may be called
+`build` or `deps`, and a binary may not."""
+_EMPTY_TARGETS = ("mkdir -p src/bin benches examples tests", _TARGETS_OF_EACH)
+_EMPTY_TEST = (
+    "mkdir -p src/test/java",
+    """sh -c 'echo "class Probe { }" >src/test/java/Probe.java'""",
+)
 
 
-def _copied(names: str, then: str) -> str:
+def _copied(names: str, *then: str) -> str:
     """A command that copies manifests to a folder, and does something beside each there: the
     workspace's own may be in use by other clients."""
     manifest = names.replace("*", "toml")
+    beside = " ".join(f"-execdir {it} ';'" for it in then)
     return (
         f"mkdir -p {_MANIFESTS} && find . -name '{names}' -exec cp --parents '{{}}' {_MANIFESTS} "
-        f"';' && cd {_MANIFESTS} && find . -name {manifest} -execdir sh -c '{then}' ';'"
+        f"';' && cd {_MANIFESTS} && find . -name {manifest} {beside}"
     )
 
 
@@ -60,7 +70,7 @@ def rust(files: RepositoryFiles) -> Proposed | None:
         commands=(
             *_lines(
                 "cargo looks for the targets of each crate before it fetches: empty files will do",
-                _copied("Cargo.*", _EMPTY_TARGETS),
+                _copied("Cargo.*", *_EMPTY_TARGETS),
             ),
             *_lines(fetched, f"cd {_MANIFESTS} && cargo fetch{' --locked' if locked else ''}"),
         ),
@@ -86,7 +96,7 @@ def java(files: RepositoryFiles) -> Proposed | None:
                 *_lines(
                     "a test that does nothing, in each module: what Surefire runs tests by is "
                     "fetched by no other goal",
-                    _copied("pom.xml", _EMPTY_TEST),
+                    _copied("pom.xml", *_EMPTY_TEST),
                 ),
                 *_lines(
                     "artifacts and plugins of the tests, into Maven's own store",

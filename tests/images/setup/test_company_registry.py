@@ -217,17 +217,23 @@ def passes(engine: Engine, workspace: Path, files: Mapping[str, str]) -> str:
 
 
 def test_cargo(company: Engine, registry: CompanyRegistry, workspace: Path) -> None:
-    """Two crates, with targets that must be there before anything is fetched."""
+    """Crates with targets, and a script, that must be there before anything is fetched."""
     head = '[package]\nname = "{}"\nversion = "0.1.0"\nedition = "2024"\n{}\n[dependencies]\n'
     files = {
-        "Cargo.toml": '[workspace]\nresolver = "3"\nmembers = ["rock", "moon"]\n',
-        "rock/Cargo.toml": head.format("rock", "") + 'moonrock = "1"\n[lib]\npath = "rock.rs"\n',
+        "Cargo.toml": '[workspace]\nresolver = "3"\nmembers = ["rock", "moon", "build"]\n',
+        "rock/Cargo.toml": head.format("rock", 'links = "rock"')
+        + 'moonrock = "1"\n[lib]\npath = "rock.rs"\n',
+        "rock/build.rs": "fn main() {}\n",
         "rock/rock.rs": "pub use moonrock::weight;\n",
         "moon/Cargo.toml": head.format("moon", 'default-run = "orbit"')
-        + 'rock = { path = "../rock" }\n[[bench]]\nname = "fast"\nharness = false\n',
+        + 'rock = { path = "../rock" }\n[[bench]]\nname = "fast"\nharness = false\n'
+        "[[test]] # of what is needed\r\n\tname = 'deps'\n",
         "moon/src/bin/orbit.rs": "fn main() {}\n",
         "moon/benches/fast.rs": "fn main() {}\n",
+        "moon/tests/deps.rs": "",
         "moon/src/lib.rs": "#[test]\nfn weighs() { assert_eq!(rock::weight(), 42); }\n",
+        "build/Cargo.toml": head.format("build", ""),  # a name that no binary may have
+        "build/src/lib.rs": "",
     }
     assert "1 passed" in passes(company, workspace, files)
     assert "200 /cargo/moonrock-1.2.3.crate" in registry.asked()
