@@ -96,6 +96,11 @@ class RunSummary(RecordedModel):
     """Id of a container that still stands, because its patch could not be made."""
 
     @property
+    def gate_findings(self) -> tuple[Finding, ...] | None:
+        """None where there was no patch for the gate to look at."""
+        return None if self.patch is None else self.findings
+
+    @property
     def verified(self) -> bool | None:
         """Whether the operator's check passed; None where none was, or could be, run."""
         match self.verification:

@@ -156,9 +156,13 @@ def hidden(text: str) -> str:
     return SecretMask().text(text)
 
 
-def hiding(findings: Iterable[Finding]) -> Callable[[str], str]:
-    """What blots out secrets: where the gate found one, the agent's steps may show it too."""
-    return hidden if has_secret(findings) else str
+def hiding(findings: Iterable[Finding] | None) -> Callable[[str], str]:
+    """What blots out secrets: where the gate found one, the agent's steps may show it too.
+
+    Args:
+        findings: the gate's; None where no gate has looked, and anything may be there.
+    """
+    return hidden if findings is None or has_secret(findings) else str
 
 
 class _NewerKeys:

@@ -39,7 +39,7 @@ def write_reports(record: RunRecord, result: RunResult, log: Sequence[Recorded])
     """
     record.write_report(render(result, log))
     times = recorded_times(record.directory)
-    hide = hiding(result.document.findings)
+    hide = hiding(result.document.gate_findings)
     record.write_trajectory(trajectory(result.document, log, times, hide))
 
 
@@ -47,7 +47,7 @@ def render(result: RunResult, log: Sequence[Event]) -> str:
     """The page as HTML text."""
     delivery, summary = result.delivery, result.document
     data = delivery.patch.data if delivery is not None else b""
-    hide = hiding(summary.findings)
+    hide = hiding(summary.gate_findings)
     files: Sequence[FileEntry] = ()
     if delivery is not None:
         files = entries(data, summary.changes, summary.findings, summary.opinion)

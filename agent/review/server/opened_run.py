@@ -19,7 +19,7 @@ from agent.record.runs import RecordedRun, baseline_of, delivered_of, find_id, r
 from agent.record.store import EVENTS, SUMMARY, runs_directory
 from agent.review.pages.patch_view import FileEntry, entries
 from agent.review.pages.why import CallStory, call_stories
-from agent.risk.credentials import hidden, hiding
+from agent.risk.credentials import hiding
 from sandbox.errors import PatchError
 from sandbox.git.store import NOTHING
 from sandbox.patch.baseline import Baseline
@@ -65,8 +65,8 @@ class OpenedRun:
     @property
     def hide(self) -> Callable[[str], str]:
         """What blots out secrets in what the run did: all of them where no gate looked at it."""
-        went_through = not self.run.is_running and not self.run.is_cut
-        return hiding(self.run.summary.findings) if went_through else hidden
+        ended = not self.run.is_running and not self.run.is_cut
+        return hiding(self.run.summary.gate_findings if ended else None)
 
     @cached_property
     def by_number(self) -> Mapping[int, FileEntry]:

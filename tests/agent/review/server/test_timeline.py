@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from agent.models.interface import Reply, Request
 from agent.record.store import runs_directory
+from fakes.box import TmpBox
 from fakes.model import call, say
 from fakes.reviews import FakeReview, recorded
 from fakes.runs import FakeRun
@@ -94,6 +95,23 @@ def test_while_no_gate_has_looked_every_secret_is_hidden(
     for shown in (page, first, stream):
         assert secret not in shown
         assert "••••" in shown
+
+
+def test_a_run_without_a_patch_for_a_gate_to_look_at_hides_every_secret(
+    fake: FakeRun, browser: TestClient
+) -> None:
+    secret = "ghp_" + "0123456789abcdefghijABCDEFGHIJ012345"
+    fake.box = TmpBox(files={"a.py": f"one {secret}\n".encode()})
+    fake.box.failures |= {"export": KeyError("oops"), "export_tracked": KeyError("and again")}
+    run = recorded(fake, call("read_file", path="a.py"), say(f"It is {secret}."))
+    fake.box.close()
+    files = (runs_directory(fake.home) / run / name for name in ("report.html", "trajectory.json"))
+    for shown in (
+        browser.get(f"run/{run}/timeline").text,
+        *(it.read_text("utf-8") for it in files),
+    ):
+        assert secret not in shown
+        assert "It is •" in shown or "It is \\u2022" in shown
 
 
 def test_a_client_that_was_cut_off_goes_on_where_it_was(fake: FakeRun, browser: TestClient) -> None:
