@@ -19,6 +19,8 @@ from images.setup.squid import TLS_PORT
 from sandbox.errors import SandboxError
 
 _ASK_TIMEOUT_S = 120
+_SETTINGS = ("GOSUMDB", "GONOSUMDB", "GONOPROXY")
+"""No others: an image's answer sets no variable of another client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ def registries(
         index = _remote(map(str, answer["index"]))
         scopes = {str(k): a[0] for k, v in answer["scopes"].items() if (a := _remote([str(v)]))}
         extra = _remote(map(str, answer["extra"]))
-        settings = {str(k): _bare_words(str(v)) for k, v in answer.get("settings", {}).items()}
+        said = answer.get("settings", {})
+        settings = {name: _bare_words(str(said[name])) for name in _SETTINGS if name in said}
     except (KeyError, TypeError, AttributeError) as error:
         raise SandboxError(f"what {word} says of its registries can't be read") from error
     if not index:

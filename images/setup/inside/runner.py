@@ -199,15 +199,15 @@ def main() -> int:
     begun = time.time()
     said = json.loads(sys.stdin.buffer.readline())
     scratch, home = said["scratch"], os.environ.get("HOME") or "/tmp"
+    end = threading.Timer(said["time_s"], os._exit, [OUT_OF_TIME])
+    end.daemon = True
+    end.start()
+    threading.Thread(target=_watch_disk, args=(said["disk_bytes"],), daemon=True).start()
     bundle, added = _trusted_bundle(scratch, said["authorities"])
     variables = {**os.environ, **said["variables"]}
     variables.update((name, bundle) for name in said["trust"])
     own = [one for one in added if one in said["own_authorities"]]
     variables.update(_java(scratch, own, variables.get("JAVA_TOOL_OPTIONS", "")))
-    end = threading.Timer(said["time_s"], os._exit, [OUT_OF_TIME])
-    end.daemon = True
-    end.start()
-    threading.Thread(target=_watch_disk, args=(said["disk_bytes"],), daemon=True).start()
     if said["socket"]:
         _relay(said["relay"], said["socket"])
     if said["as_root"]:

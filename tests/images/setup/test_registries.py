@@ -164,6 +164,11 @@ def test_go_keeps_its_settings_without_credentials() -> None:
     }
 
 
+def test_what_an_image_says_sets_no_variable_of_another_client() -> None:
+    answer = _answer("https://a.example", settings={"PIP_INDEX_URL": "https://b.example"})
+    assert registries("go", answer, {}).variables == {"GOPROXY": "https://a.example"}
+
+
 def test_maven_gets_the_proxy_and_the_mirrors_in_its_settings() -> None:
     (text,) = registries(
         "maven", _answer("https://m.example/r", scopes={"<*>": "https://m.example/r?a&b"}), {}
