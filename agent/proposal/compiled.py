@@ -16,9 +16,18 @@ _TARGETS_OF_EACH = (
 `build` or `deps`, and a binary may not."""
 _EMPTY_TARGETS = ("mkdir -p src/bin benches examples tests", _TARGETS_OF_EACH)
 _EMPTY_TEST = (
-    "mkdir -p src/test/java",
+    "mkdir -p src/test/java target/test-classes",
     """sh -c 'echo "class Probe { }" >src/test/java/Probe.java'""",
 )
+_COMPILED_TEST = (
+    f"cd {_MANIFESTS} && javac -d . src/test/java/Probe.java && "
+    f"find . -name pom.xml -execdir cp {_MANIFESTS}/Probe.class target/test-classes ';'"
+)
+_WITHOUT_CHECKS = " ".join(
+    f"-D{it}.skip"
+    for it in ("checkstyle", "enforcer", "license", "maven.gitcommitid", "rat", "spotless.check")
+)
+"""What these look for is no input; a plugin that is skipped is fetched all the same."""
 
 
 def _copied(names: str, *then: str) -> str:
@@ -99,9 +108,13 @@ def java(files: RepositoryFiles) -> Proposed | None:
                     _copied("pom.xml", *_EMPTY_TEST),
                 ),
                 *_lines(
+                    "compiled as well: where tests have a folder of another name, Maven sees none",
+                    _COMPILED_TEST,
+                ),
+                *_lines(
                     "artifacts and plugins of the tests, into Maven's own store",
                     f"cd {_MANIFESTS} && mvn -B -q test -Dtest=Probe -DfailIfNoTests=false "
-                    "-Dsurefire.failIfNoSpecifiedTests=false",
+                    f"-Dsurefire.failIfNoSpecifiedTests=false {_WITHOUT_CHECKS}",
                 ),
             ),
             network=_lines("the repository that your own Maven is configured for", "maven"),

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.slow
 
 PORT = 8443
 PLUGINS = (
-    "libmaven-compiler-plugin-java", "libmaven-resources-plugin-java", "libsurefire-java",
-    "junit4",
+    "libmaven-compiler-plugin-java", "libmaven-enforcer-plugin-java",
+    "libmaven-resources-plugin-java", "libsurefire-java", "junit4",
 )  # fmt: skip
 STARTS_S = 180
 
@@ -287,8 +287,15 @@ public class MoonTest {
 }
 """
 ARTIFACT = "<{0}><groupId>{1}</groupId><artifactId>{2}</artifactId><version>{3}</version></{0}>"
-VERSIONS = {"compiler": "3.10.1", "resources": "3.3.0", "surefire": "2.22.3"}
+VERSIONS = {
+    "compiler": "3.10.1", "enforcer": "3.1.0", "resources": "3.3.0", "surefire": "2.22.3",
+}  # fmt: skip
 """Of plugins, as Debian has them."""
+CHECKS = """<build><testSourceDirectory>checks</testSourceDirectory><plugins><plugin>
+<groupId>org.apache.maven.plugins</groupId><artifactId>maven-enforcer-plugin</artifactId>
+<executions><execution><goals><goal>enforce</goal></goals><configuration><rules><requireFilesExist>
+<files><file>${project.basedir}/LICENSE</file></files></requireFilesExist></rules></configuration>
+</execution></executions></plugin></plugins></build>"""
 
 
 def _above() -> str:
@@ -305,21 +312,24 @@ def _above() -> str:
     return _POM.format(name="moon", more=more).replace(">jar<", ">pom<")
 
 
-def _module(name: str, *needed: tuple[str, str, str]) -> str:
+def _module(name: str, *needed: tuple[str, str, str], build: str = "") -> str:
     above = ARTIFACT.format("parent", "example.corp", "moon", "1.2.3")
     rows = "".join(ARTIFACT.format("dependency", *it) for it in needed)
-    return _POM.format(name=name, more=f"{above}<dependencies>{rows}</dependencies>")
+    return _POM.format(name=name, more=f"{above}<dependencies>{rows}</dependencies>{build}")
 
 
 def test_maven(company: Engine, registry: CompanyRegistry, workspace: Path) -> None:
-    """Two modules, one in need of the other. What knows JUnit is fetched by no goal but a test."""
+    """Two modules, one in need of the other. What knows JUnit is fetched by no goal but a test;
+    that one's tests have a folder of another name, and it is checked for a file that is no input.
+    """
     core, junit = ("example.corp", "core", "1.2.3"), ("junit", "junit", "4.13.2")
     files = {
         "pom.xml": _above(),
         "core/pom.xml": _module("core", ("example.corp", "moonrock", "1.2.3")),
         "core/src/main/java/Core.java": "public class Core { }\n",
-        "app/pom.xml": _module("app", core, junit),
-        "app/src/test/java/MoonTest.java": JAVA_TEST,
+        "app/pom.xml": _module("app", core, junit, build=CHECKS),
+        "app/checks/MoonTest.java": JAVA_TEST,
+        "app/LICENSE": "",
     }
     assert "Tests run: 1, Failures: 0" in passes(company, workspace, files)
     assert any("moonrock-1.2.3.jar" in row for row in registry.asked())
