@@ -23,11 +23,11 @@ _COMPILED_TEST = (
     f"cd {_MANIFESTS} && javac -d . src/test/java/Probe.java && "
     f"find . -name pom.xml -execdir cp {_MANIFESTS}/Probe.class target/test-classes ';'"
 )
-_WITHOUT_CHECKS = " ".join(
-    f"-D{it}.skip"
-    for it in ("checkstyle", "enforcer", "license", "maven.gitcommitid", "rat", "spotless.check")
-)
-"""What these look for is no input; a plugin that is skipped is fetched all the same."""
+_SKIPPED = (
+    "checkstyle", "enforcer", "exec", "license", "maven.antrun", "maven.gitcommitid", "rat",
+    "spotless.check",
+)  # fmt: skip
+"""Plugins that look for files, which are no input; one that is skipped is fetched all the same."""
 
 
 def _copied(names: str, *then: str) -> str:
@@ -92,9 +92,11 @@ def rust(files: RepositoryFiles) -> Proposed | None:
 def java(files: RepositoryFiles) -> Proposed | None:
     gradle = next((it for it in ("build.gradle", "build.gradle.kts") if it in files), None)
     if "pom.xml" in files:
-        notes: tuple[str, ...] = ()
+        notes: tuple[str, ...] = (
+            "Maven runs in set-up what pom.xml binds to a build, scripts too: give it no secret",
+        )
         if "<repositor" in (files.text("pom.xml") or ""):
-            notes = (
+            notes += (
                 "pom.xml names another repository: add its host to the network if you trust it",
             )
         return Proposed(
@@ -114,7 +116,8 @@ def java(files: RepositoryFiles) -> Proposed | None:
                 *_lines(
                     "artifacts and plugins of the tests, into Maven's own store",
                     f"cd {_MANIFESTS} && mvn -B -q test -Dtest=Probe -DfailIfNoTests=false "
-                    f"-Dsurefire.failIfNoSpecifiedTests=false {_WITHOUT_CHECKS}",
+                    "-Dsurefire.failIfNoSpecifiedTests=false"
+                    + "".join(f" -D{it}.skip" for it in _SKIPPED),
                 ),
             ),
             network=_lines("the repository that your own Maven is configured for", "maven"),

@@ -20,9 +20,8 @@ _SYSTEM = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.c
 
 
 def bundles(environ: Mapping[str, str]) -> tuple[str, str]:
-    """PEM, twice: the system's authorities with those that its administrator added and those that
-    variables of the operator's clients name, then these two alone. No key, whatever else a file
-    holds."""
+    """All authorities that the operator's clients trust, as PEM; then those of them alone that an
+    administrator added or a variable of a client names. No key, whatever else a file holds."""
     own = dict.fromkeys(local_authorities(ANCHOR_DIRECTORIES).values())
     # Not the file that Python says it uses: a variable has a say there.
     files = (*_SYSTEM, ssl.get_default_verify_paths().openssl_cafile)

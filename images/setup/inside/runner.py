@@ -2,10 +2,11 @@
 
 Reads one line of JSON from standard input: ``commands``, ``variables``, ``files`` (text by path),
 ``socket`` (the proxy's; empty: no network), ``authorities`` (PEM), ``own_authorities`` (those of
-them that are not the public's), ``scratch`` (a folder in memory), ``relay`` (source of the relay),
-``as_root``, ``time_s``. What commands print goes to standard output, and a line that begins with
-``##`` before each one. Ends with 0, or with 10 + the place of the command that failed. It is on the
-hostile side: nothing rests on what it says.
+them that are not the public's), ``trust`` (variables that name a file of authorities), ``scratch``
+(a folder in memory), ``relay`` (source of the relay), ``as_root``, ``time_s``, ``disk_bytes``. What
+commands print goes to standard output, and a line that begins with ``##`` before each one. Ends
+with 0, or with 10 + the place of the command that failed. It is on the hostile side: nothing rests
+on what it says.
 """
 
 from __future__ import annotations

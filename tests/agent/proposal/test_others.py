@@ -69,6 +69,12 @@ def test_an_image_of_several_without_java_is_said(proposed: Proposer) -> None:
     assert "polyglot has no Java" in policy["text"]
 
 
+def test_a_build_that_runs_in_setup_is_said(proposed: Proposer) -> None:
+    policy = proposed({"pom.xml": ""})
+    assert "scripts too: give it no secret" in policy["text"]
+    assert "-Dmaven.antrun.skip" in policy["setup"]["commands"][-1]
+
+
 def test_makefile_alone_gives_verify(proposed: Proposer) -> None:
     assert proposed({"Makefile": "all:\n\ncheck: all\n\t./t\n"})["verify"] == "make check"
 
