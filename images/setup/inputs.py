@@ -1,6 +1,7 @@
 """The files of a workspace that its set-up sees: found by the policy's patterns, read as data.
 
-Nothing is followed: a link, a device or a folder where a file is named is an error that says so.
+Nothing is followed: a link, a device or a folder where a file is named is an error that says so;
+what ``**`` finds of them on its way is none. Nor does that lead into what clients fill themselves.
 """
 
 import os
@@ -24,6 +25,8 @@ _TOTAL_BYTES = 64 << 20
 _COUNT = 10_000
 _DEPTH = 64
 _FOLDERS = 50_000
+_FILLED = frozenset({".git", ".venv", "node_modules", "target"})
+"""Folders that ``**`` does not stand for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +114,10 @@ def _matching(workspace: "Path | ImageTree", pattern: str) -> Iterator[bytes]:
         return
     parts = _parts(pattern)
     magic = any(character in parts[-1] for character in "*?[")
+    named = "**" not in parts
     for path, mode, *_ in workspace.rows:
         fits = _fits(tuple(os.fsdecode(path).split("/")), parts)
-        if fits and not (magic and stat.S_ISDIR(mode)):
+        if fits and not (magic and stat.S_ISDIR(mode)) and (named or stat.S_ISREG(mode)):
             yield path
 
 
@@ -133,7 +137,7 @@ def _fits(names: tuple[str, ...], parts: tuple[str, ...]) -> bool:
         return any(
             _fits(names[skipped:], rest)
             for skipped in range(len(names))
-            if ".git" not in names[:skipped]
+            if _FILLED.isdisjoint(names[:skipped])
         )
     return fnmatchcase(names[0], parts[0]) and _fits(names[1:], parts[1:])
 
@@ -147,7 +151,8 @@ def _matching_on_host(workspace: Path, pattern: str) -> Iterator[bytes]:
     while waiting:
         for path, rest in _step(workspace, *waiting.pop()):
             if not rest:
-                yield os.fsencode(path)
+                if "**" not in parts or _is_regular(workspace / path):
+                    yield os.fsencode(path)
             elif (path, rest) not in seen and path.count("/") <= _DEPTH:
                 seen.add((path, rest))
                 waiting.append((path, rest))
@@ -164,7 +169,7 @@ def _step(
     if part == "**":
         yield folder, rest or ("*",)
         for entry in _entries(workspace / folder):
-            if entry.is_dir(follow_symlinks=False) and entry.name != ".git":
+            if entry.is_dir(follow_symlinks=False) and entry.name not in _FILLED:
                 yield f"{folder}{entry.name}/", parts
     elif not any(character in part for character in "*?["):
         if rest:
@@ -175,6 +180,13 @@ def _step(
         for entry in _entries(workspace / folder):
             if fnmatchcase(entry.name, part) and bool(rest) == entry.is_dir(follow_symlinks=False):
                 yield f"{folder}{entry.name}" + ("/" if rest else ""), rest
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

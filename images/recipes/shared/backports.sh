@@ -10,4 +10,7 @@ uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null \
 echo "deb $uri $release-backports main" > /etc/apt/sources.list.d/backports.list
 printf 'Package: %s\nPin: release n=%s-backports\nPin-Priority: 500\n' "$1" "$release" \
     > /etc/apt/preferences.d/backports
-apt-get update -qq || rm /etc/apt/sources.list.d/backports.list
+if ! apt-get update -qq -o APT::Update::Error-Mode=any; then
+    echo "no $release-backports: $1 is what $release has"
+    rm /etc/apt/sources.list.d/backports.list
+fi

@@ -332,4 +332,4 @@ def test_maven(company: Engine, registry: CompanyRegistry, workspace: Path) -> N
         "app/LICENSE": "",
     }
     assert "Tests run: 1, Failures: 0" in passes(company, workspace, files)
-    assert any("moonrock-1.2.3.jar" in row for row in registry.asked())
+    assert "200 /maven/example/corp/moonrock/1.2.3/moonrock-1.2.3.jar" in registry.asked()

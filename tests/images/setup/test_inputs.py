@@ -45,12 +45,14 @@ class Read:
         ("p/**", ["p/x/deep/lock", "p/x/package.json", "p/y/package.json"]),
         ("[ab].txt", ["a.txt", "b.txt"]),
         ("none/*", []),
+        ("target/*/lock", ["target/x/lock"]),
+        ("**/lock", ["p/x/deep/lock"]),
         ("none.txt", []),
     ],
 )
 def test_patterns_name_files_from_the_top(read: Read, pattern: str, found: list[str]) -> None:
     read.files("a.txt", "b.txt", "package.json", "p/x/package.json", "p/x/deep/lock")
-    read.files("p/y/package.json", ".git/config")
+    read.files("p/y/package.json", ".git/config", "target/x/lock", "p/node_modules/a/lock")
     assert read(pattern) == sorted(name.encode() for name in found)
 
 
@@ -102,6 +104,13 @@ def test_what_is_no_file_is_refused_at_once(read: Read, kind: str) -> None:
             listener.bind(str(path))
     with pytest.raises(WorkspaceError, match="'lock': it is no regular file"):
         read("lock")
+
+
+def test_what_is_no_file_does_not_count_where_all_folders_are_looked_through(read: Read) -> None:
+    """A fixture's link or folder with a manifest's name stops nobody's set-up."""
+    read.files("p/lock", "q/lock/x", "r/x")
+    (read.workspace / "r/lock").symlink_to("x")
+    assert read("**/lock") == [b"p/lock"]
 
 
 def test_a_file_of_2_gb_is_not_read(read: Read) -> None:
