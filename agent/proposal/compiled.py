@@ -1,8 +1,12 @@
 """Go, Rust, Java and make: one client each, which fetches what its manifest says."""
 
+import re
+
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.values import Lines, Proposed, ProposedLine
 
+GO_MINOR, JAVA_MAJOR = 23, 17
+"""What the recipes hold; a test that runs them compares."""
 _MANIFESTS = "/tmp/manifests"  # noqa: S108 - set-up's own, cleared behind it
 _TARGETS_OF_EACH = (
     r"""awk -F '["\047]' 'BEGIN { at["bin"] = "src/bin/"; at["bench"] = "benches/"; """
@@ -23,6 +27,9 @@ _COMPILED_TEST = (
     f"cd {_MANIFESTS} && javac -d . src/test/java/Probe.java && "
     f"find . -name pom.xml -execdir cp {_MANIFESTS}/Probe.class target/test-classes ';'"
 )
+_JAVA = re.compile(
+    r"<(?:java\.version|release|(?:maven\.compiler\.)(?:release|source|target))>(\d{1,3})<"
+)
 _SKIPPED = (
     "checkstyle", "enforcer", "exec", "license", "maven.antrun", "maven.gitcommitid", "rat",
     "spotless.check",
@@ -41,6 +48,13 @@ def _copied(names: str, *then: str) -> str:
     )
 
 
+def _newer(what: str, before: str, has: int, wanted: int | None) -> tuple[str, ...]:
+    if wanted is None or wanted <= has:
+        return ()
+    has_not = f"it asks for {what} {before}{wanted}, and the recipe has {before}{has}"
+    return (f"{has_not}: name an image of your own that has it (image: REFERENCE)",)
+
+
 def _lines(reason: str, *values: str) -> Lines:
     return tuple(ProposedLine(value, reason) for value in values)
 
@@ -52,13 +66,20 @@ def go(files: RepositoryFiles) -> Proposed | None:
     # `./...` is what the root's own module holds, and a workspace has several.
     several = "go list -f '{{.Dir}}/...' -m | xargs go test"
     suite = several if "go.work" in names else "go test ./..."
+    said = re.search(r"(?m)^go 1\.(\d{1,4})\b", files.text(names[0]) or "")
+    notes = _newer("Go", "1.", GO_MINOR, said and int(said[1]))
+    verify = ProposedLine(suite, f"{names[0]} is there")
+    if "modules.txt" in files.listed("vendor"):
+        notes += ("vendor/ holds the modules: nothing is fetched",)
+        return Proposed(image="go", reason=f"{names[0]} is Go's", verify=verify, notes=notes)
     return Proposed(
         image="go",
         reason=f"{names[0]} is Go's",
         inputs=_lines("says which modules", *names, "**/go.mod", "**/go.sum"),
         commands=_lines(f"the modules of {names[0]}, into the module cache", "go mod download"),
         network=_lines("the module proxy that your own go is configured for", "go"),
-        verify=ProposedLine(suite, f"{names[0]} is there"),
+        verify=verify,
+        notes=notes,
     )
 
 
@@ -92,10 +113,12 @@ def rust(files: RepositoryFiles) -> Proposed | None:
 def java(files: RepositoryFiles) -> Proposed | None:
     gradle = next((it for it in ("build.gradle", "build.gradle.kts") if it in files), None)
     if "pom.xml" in files:
+        pom = files.text("pom.xml") or ""
         notes: tuple[str, ...] = (
             "Maven runs in set-up what pom.xml binds to a build, scripts too: give it no secret",
+            *_newer("Java", "", JAVA_MAJOR, max(map(int, _JAVA.findall(pom)), default=None)),
         )
-        if "<repositor" in (files.text("pom.xml") or ""):
+        if "<repositor" in pom:
             notes += (
                 "pom.xml names another repository: add its host to the network if you trust it",
             )

@@ -58,6 +58,29 @@ def test_manifest_decides_image_network_and_verify(
     assert file in policy["setup"]["inputs"]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "note"),
+    [
+        ("go.mod", "module a\n\ngo 1.99.0\n", "asks for Go 1.99, and the recipe has 1.23"),
+        ("go.mod", "module a\n\ngo 1.22\n", ""),
+        ("pom.xml", "<java.version>21</java.version>", "asks for Java 21, and the recipe has 17"),
+        ("pom.xml", "<maven.compiler.release>17</maven.compiler.release>", ""),
+        ("pom.xml", "<maven.compiler.source>1.8</maven.compiler.source>", ""),
+    ],
+)
+def test_a_version_that_the_recipe_has_not_is_told(
+    proposed: Proposer, file: str, text: str, note: str
+) -> None:
+    said = proposed({file: text})["text"]
+    assert note in said if note else "asks for" not in said
+
+
+def test_modules_that_stand_in_the_repository_are_not_fetched(proposed: Proposer) -> None:
+    policy = proposed({"go.mod": "module a\n", "vendor/modules.txt": ""})
+    assert "setup" not in policy
+    assert (policy["image"], policy["verify"]) == ("go", "go test ./...")
+
+
 def test_two_ecosystems_share_the_image_of_several(proposed: Proposer) -> None:
     policy = proposed({"package.json": PACKAGE, "requirements.txt": "idna\n"})
     assert policy["image"] == policy["extends"] == "polyglot"
