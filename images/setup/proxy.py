@@ -21,6 +21,7 @@ from images.recipes import PROXY
 from images.setup.squid import AllowedHosts, configuration, upstream_of
 from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
+from sandbox.engine.first_member import first_member
 from sandbox.engine.values import (
     LABEL_DEADLINE,
     LABEL_MANAGED,
@@ -80,7 +81,7 @@ class RunningProxy:
 
     def failed(self, name: str) -> tuple[str, ...]:
         """What it ``refused`` so far, or what was ``unanswered``: each ``METHOD ADDRESS`` once."""
-        return _rows(_file(self.engine, self.container, name))
+        return _rows(_file(self.engine, self.container, f"{FOLDER}/{name}"))
 
     def ended(self) -> str:
         """Why it does not run any more; empty while it does."""
@@ -174,14 +175,10 @@ def _end(engine: Engine, key: str) -> None:
 
 def _file(engine: Engine, container: str, path: str) -> bytes:
     """The content of one of its files, cut; empty where there is none."""
-    data = b""
-    with contextlib.suppress(FileNotFoundError, SandboxError):
-        for piece in engine.get_archive(container, path if path[0] == "/" else f"{FOLDER}/{path}"):
-            data += piece
-            if len(data) > _LIST_LIMIT:
-                break
-    size = int(data[124:135].strip(b"\0 ") or b"0", 8) if len(data) >= 512 else 0
-    return data[512 : 512 + size]
+    found = None
+    with contextlib.suppress(SandboxError):
+        found = first_member(engine, container, path, limit=_LIST_LIMIT)
+    return b"" if found is None else found[1]
 
 
 def _labels(key: str, owner: str, lifetime_s: int) -> dict[str, str]:

@@ -24,6 +24,7 @@ from policies.loading import load
 from sandbox import Sandbox
 from sandbox.container.own_files import package
 from sandbox.engine.docker import Engine
+from sandbox.engine.first_member import first_member
 from sandbox.engine.values import LABEL_DEADLINE, LABEL_MANAGED
 from sandbox.errors import SetupFailed
 
@@ -118,17 +119,13 @@ class CompanyRegistry:
 
     def asked(self) -> list[str]:
         """Status and path of each request so far."""
-        return self._file("/asked").decode().splitlines()
-
-    def _file(self, path: str) -> bytes:
-        return file_of(self.engine, self.container, path)
+        return file_of(self.engine, self.container, "/asked").decode().splitlines()
 
 
 def file_of(engine: Engine, container: str, path: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(b"".join(engine.get_archive(container, path)))) as tar:
-        file = tar.extractfile(tar.getmembers()[0])
-        assert file is not None
-        return file.read()
+    found = first_member(engine, container, path, limit=1 << 20)
+    assert found is not None
+    return found[1]
 
 
 @pytest.fixture(scope="module")
