@@ -34,7 +34,7 @@ _SKIPPED = (
     "checkstyle", "enforcer", "exec", "license", "maven.antrun", "maven.gitcommitid", "rat",
     "spotless.check",
 )  # fmt: skip
-"""Plugins that look for files, which are no input; one that is skipped is fetched all the same."""
+"""Plugins that look for files, which are no input, or run scripts; fetched all the same."""
 
 
 def _copied(names: str, *then: str) -> str:
