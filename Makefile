@@ -28,6 +28,7 @@ test: image ## all tests but the slow ones; those that need the engine too
 	@$(BIN)/pytest -q --numprocesses 4 --max-worker-restart 0 --dist loadgroup -m "not slow"
 
 test-slow: image ## the rest of them
+	@for name in c go java polyglot rust; do $(BIN)/moonpool image build $$name || exit 1; done
 	@$(BIN)/pytest -q --numprocesses 4 --max-worker-restart 0 --dist loadgroup -m slow
 
 test-real: image ## packages nobody here wrote, from their registries (not part of `make test`)
