@@ -61,22 +61,23 @@ def _lines(reason: str, *values: str) -> Lines:
 
 def go(files: RepositoryFiles) -> Proposed | None:
     names = [it for it in ("go.work", "go.work.sum", "go.mod", "go.sum") if it in files]
-    if "go.mod" not in names and "go.work" not in names:
+    main = next((it for it in ("go.work", "go.mod") if it in names), None)
+    if main is None:
         return None
     # `./...` is what the root's own module holds, and a workspace has several.
     several = "go list -f '{{.Dir}}/...' -m | xargs go test"
-    suite = several if "go.work" in names else "go test ./..."
-    said = re.search(r"(?m)^go 1\.(\d{1,4})\b", files.text(names[0]) or "")
+    suite = several if main == "go.work" else "go test ./..."
+    said = re.search(r"(?m)^go 1\.(\d{1,4})\b", files.text(main) or "")
     notes = _newer("Go", "1.", GO_MINOR, said and int(said[1]))
-    verify = ProposedLine(suite, f"{names[0]} is there")
+    verify = ProposedLine(suite, f"{main} is there")
     if "modules.txt" in files.listed("vendor"):
         notes += ("vendor/ holds the modules: nothing is fetched",)
-        return Proposed(image="go", reason=f"{names[0]} is Go's", verify=verify, notes=notes)
+        return Proposed(image="go", reason=f"{main} is Go's", verify=verify, notes=notes)
     return Proposed(
         image="go",
-        reason=f"{names[0]} is Go's",
+        reason=f"{main} is Go's",
         inputs=_lines("says which modules", *names, "**/go.mod", "**/go.sum"),
-        commands=_lines(f"the modules of {names[0]}, into the module cache", "go mod download"),
+        commands=_lines(f"the modules of {main}, into the module cache", "go mod download"),
         network=_lines("the module proxy that your own go is configured for", "go"),
         verify=verify,
         notes=notes,

@@ -63,6 +63,7 @@ def test_manifest_decides_image_network_and_verify(
     [
         ("go.mod", "module a\n\ngo 1.99.0\n", "asks for Go 1.99, and the recipe has 1.23"),
         ("go.mod", "module a\n\ngo 1.22\n", ""),
+        ("go.mod", "module a\n\ngo 1.9999999\n", ""),
         ("pom.xml", "<java.version>21</java.version>", "asks for Java 21, and the recipe has 17"),
         ("pom.xml", "<maven.compiler.release>17</maven.compiler.release>", ""),
         ("pom.xml", "<maven.compiler.source>1.8</maven.compiler.source>", ""),
@@ -79,6 +80,12 @@ def test_modules_that_stand_in_the_repository_are_not_fetched(proposed: Proposer
     policy = proposed({"go.mod": "module a\n", "vendor/modules.txt": ""})
     assert "setup" not in policy
     assert (policy["image"], policy["verify"]) == ("go", "go test ./...")
+
+
+def test_sums_of_a_workspace_that_is_gone_are_no_manifest(proposed: Proposer) -> None:
+    policy = proposed({"go.mod": "module a\n\ngo 1.99\n", "go.work.sum": ""})
+    assert "go.mod is Go's" in policy["text"]
+    assert "asks for Go 1.99" in policy["text"]
 
 
 def test_two_ecosystems_share_the_image_of_several(proposed: Proposer) -> None:
