@@ -168,8 +168,11 @@ def test_what_goes_on_can_neither_fill_the_disk_nor_hold_up_its_command(
     assert flood.ending is Ending.EXITED
     filling = "setsid sh -c 'yes > big' > /dev/null 2>&1 &"
     assert box.run_program(["sh", "-c", filling], leftovers=Leftovers.KEEP).exit_code == 0
-    until(lambda: box.run_program(["pgrep", "-f", "big"]).exit_code != 0)
-    assert box.run_program(["du", "-m", "big"]).exit_code == 0
+
+    def seen(*argv: str) -> bytes:
+        return box.run_program(argv, leftovers=Leftovers.KEEP).stdout
+
+    until(lambda: seen("du", "-m", "big") == b"32\tbig\n" and seen("pgrep", "yes") == b"")
 
 
 def test_a_guest_that_dies_under_several_is_started_again_once(box: Sandbox) -> None:
