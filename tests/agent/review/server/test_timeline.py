@@ -59,7 +59,7 @@ def test_what_a_run_does_arrives_while_it_goes_on(fake: FakeRun, browser: TestCl
     run = fake.record.run_id
     page = browser.get(f"run/{run}/timeline").text
     (address,) = re.findall(r'data-live="[^"]*?/(run/[^"]+)"', page)
-    before = len(re.findall("<li ", page))
+    assert "<li " not in page
     may_go_on.set()
     stream = browser.get(address).text
     worker.join()
@@ -67,7 +67,7 @@ def test_what_a_run_does_arrives_while_it_goes_on(fake: FakeRun, browser: TestCl
     assert "event: rows" in stream
     assert "curl example.org" in stream
     after = len(re.findall("<li ", browser.get(f"run/{run}/timeline").text))
-    assert before + len(re.findall("<li ", stream)) == after
+    assert len(re.findall("<li ", stream)) == after > 0
 
 
 def test_while_no_gate_has_looked_every_secret_is_hidden(
@@ -87,12 +87,11 @@ def test_while_no_gate_has_looked_every_secret_is_hidden(
     worker.start()
     assert held.wait(30)
     run = fake.record.run_id
-    page = browser.get(f"run/{run}/timeline").text
     first = browser.get(f"run/{run}/call/1").text
     may_go_on.set()
     stream = browser.get(f"run/{run}/events").text
     worker.join()
-    for shown in (page, first, stream):
+    for shown in (first, stream):
         assert secret not in shown
         assert "••••" in shown
 
