@@ -3,7 +3,7 @@
 import re
 
 from agent.proposal.repository import RepositoryFiles
-from agent.proposal.values import Lines, Proposed, ProposedLine
+from agent.proposal.values import Lines, Proposed, ProposedLine, not_in_recipe
 
 GO_MINOR, JAVA_MAJOR = 23, 17
 """What the recipes hold; a test that runs them compares."""
@@ -48,13 +48,6 @@ def _copied(names: str, *then: str) -> str:
     )
 
 
-def _newer(what: str, before: str, has: int, wanted: int | None) -> tuple[str, ...]:
-    if wanted is None or wanted <= has:
-        return ()
-    has_not = f"it asks for {what} {before}{wanted}, and the recipe has {before}{has}"
-    return (f"{has_not}: name an image of your own that has it (image: REFERENCE)",)
-
-
 def _lines(reason: str, *values: str) -> Lines:
     return tuple(ProposedLine(value, reason) for value in values)
 
@@ -68,7 +61,7 @@ def go(files: RepositoryFiles) -> Proposed | None:
     several = "go list -f '{{.Dir}}/...' -m | xargs go test"
     suite = several if main == "go.work" else "go test ./..."
     said = re.search(r"(?m)^go 1\.(\d{1,4})\b", files.text(main) or "")
-    notes = _newer("Go", "1.", GO_MINOR, said and int(said[1]))
+    notes = not_in_recipe("Go", "1.", GO_MINOR, said and int(said[1]))
     verify = ProposedLine(suite, f"{main} is there")
     if "modules.txt" in files.listed("vendor"):
         notes += ("vendor/ holds the modules: nothing is fetched",)
@@ -117,7 +110,7 @@ def java(files: RepositoryFiles) -> Proposed | None:
         pom = files.text("pom.xml") or ""
         notes: tuple[str, ...] = (
             "Maven runs in set-up what pom.xml binds to a build, scripts too: give it no secret",
-            *_newer("Java", "", JAVA_MAJOR, max(map(int, _JAVA.findall(pom)), default=None)),
+            *not_in_recipe("Java", "", JAVA_MAJOR, max(map(int, _JAVA.findall(pom)), default=None)),
         )
         if "<repositor" in pom:
             notes += (

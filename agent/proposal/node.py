@@ -1,10 +1,16 @@
 """JavaScript: the packages of a lock or a manifest, into the workspace's node_modules."""
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from agent.proposal.repository import RepositoryFiles, section
-from agent.proposal.values import Proposed, ProposedLine
+from agent.proposal.values import Proposed, ProposedLine, not_in_recipe
 
+NODE_MAJOR = 24
+"""What the recipe holds; a test that runs it compares."""
+_UPPER_BOUND = re.compile(r"<=?\s*v?[\d.]+")
+_MAJOR = re.compile(r"(?<![\d.])\d{1,4}(?!\d)")
 _INPUTS = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml",
     "pnpm-workspace.yaml",
@@ -20,7 +26,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         isinstance(manifest.get(key), Mapping) and manifest[key]
         for key in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
     )
-    notes = []
+    notes = [*not_in_recipe("Node.js", "", NODE_MAJOR, _least_major(files, manifest))]
     if ".npmrc" in files or ".yarnrc" in files or ".yarnrc.yml" in files:
         notes.append(
             "the repository configures its package client, perhaps with another registry: set-up "
@@ -47,6 +53,14 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         network=(ProposedLine("npm", "the registry that your own npm is configured for"),),
         prepare=(ProposedLine("npm rebuild", why),),
     )
+
+
+def _least_major(files: RepositoryFiles, manifest: Mapping[str, Any]) -> int | None:
+    """The oldest Node.js that will do, by what the manifest or a version manager's file says."""
+    said = section(manifest, "engines").get("node")
+    texts = (said, *(files.text(it) for it in (".nvmrc", ".node-version") if it in files))
+    text = next((it for it in texts if isinstance(it, str)), "")
+    return min(map(int, _MAJOR.findall(_UPPER_BOUND.sub("", text))), default=None)
 
 
 def _install(files: RepositoryFiles) -> ProposedLine:

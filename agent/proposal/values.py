@@ -24,3 +24,15 @@ class Proposed(NamedTuple):
     prepare: Lines = ()
     verify: ProposedLine | None = None
     notes: tuple[str, ...] = ()
+
+
+def not_in_recipe(what: str, before: str, has: int, wanted: int | None) -> tuple[str, ...]:
+    """A note where a repository wants a newer version than its recipe has.
+
+    Args:
+        before: what stands in front of both numbers.
+    """
+    if wanted is None or wanted <= has:
+        return ()
+    has_not = f"it asks for {what} {before}{wanted}, and the recipe has {before}{has}"
+    return (f"{has_not}: name an image of your own that has it (image: REFERENCE)",)

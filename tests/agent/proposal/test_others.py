@@ -64,6 +64,11 @@ def test_manifest_decides_image_network_and_verify(
         ("go.mod", "module a\n\ngo 1.99.0\n", "asks for Go 1.99, and the recipe has 1.23"),
         ("go.mod", "module a\n\ngo 1.22\n", ""),
         ("go.mod", "module a\n\ngo 1.9999999\n", ""),
+        ("package.json", '{"engines": {"node": ">=99.1"}}', "Node.js 99, and the recipe has 24"),
+        ("package.json", '{"engines": {"node": "^20.19.0 || >=99"}}', ""),
+        ("package.json", '{"engines": {"node": ">=18 <99.5"}}', ""),
+        ("package.json", '{"engines": {"node": ["99"]}}', ""),
+        ("package.json", '{"engines": "99"}', ""),
         ("pom.xml", "<java.version>21</java.version>", "asks for Java 21, and the recipe has 17"),
         ("pom.xml", "<maven.compiler.release>17</maven.compiler.release>", ""),
         ("pom.xml", "<maven.compiler.source>1.8</maven.compiler.source>", ""),
@@ -74,6 +79,11 @@ def test_a_version_that_the_recipe_has_not_is_told(
 ) -> None:
     said = proposed({file: text})["text"]
     assert note in said if note else "asks for" not in said
+
+
+def test_the_file_of_a_version_manager_asks_for_a_version(proposed: Proposer) -> None:
+    assert "asks for Node.js 99" in proposed({"package.json": "{}", ".nvmrc": "v99.1.0\n"})["text"]
+    assert "asks for" not in proposed({"package.json": "{}", ".nvmrc": "lts/*\n"})["text"]
 
 
 def test_modules_that_stand_in_the_repository_are_not_fetched(proposed: Proposer) -> None:
