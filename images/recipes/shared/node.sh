@@ -22,4 +22,4 @@ tar -xzf "node-linux-$arch-$node.tgz" -C /usr/local --strip-components=1 --no-sa
 find /usr/local/include/node/openssl/archs -mindepth 1 -maxdepth 1 ! -name "$openssl" -exec rm -r {} +
 # npm's own dependencies are bundled, so that nothing else comes.
 tar -xzf "npm-$npm.tgz"
-node package/bin/npm-cli.js install --silent --global --prefix /usr/local --offline "./npm-$npm.tgz"
+/usr/local/bin/node package/bin/npm-cli.js install --silent --global --prefix /usr/local --offline "./npm-$npm.tgz"
