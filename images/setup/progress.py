@@ -1,4 +1,4 @@
-"""What a set-up's commands print: lines for a person while they run, and the last ones."""
+"""What a set-up's commands print: lines for a person while they run, and the end of it."""
 
 import re
 import time
@@ -10,7 +10,9 @@ _EVERY_S = 1.0
 _AT_ONCE = 200
 """Lines in all that are told at once: what runs may print the sign of a command too."""
 _SHOWN = 100
-_KEPT_LINES = 40
+_FIRST_LINES = 10
+"""Of a command. Some say at first what was wrong, and then how they are to be used."""
+_LAST_LINES = 30
 _LINE = 400
 _OPEN = 1 << 16
 
@@ -31,7 +33,9 @@ class SetupOutput:
         self._next_s = 0.0
         self._at_once = _AT_ONCE
         self._open = b""
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._first: list[str] = []
+        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._between = 0
 
     def __call__(self, piece: bytes) -> None:
         *whole, rest = (self._open + piece).replace(b"\r", b"\n").split(b"\n")
@@ -42,18 +46,27 @@ class SetupOutput:
 
     @property
     def last(self) -> list[str]:
-        """The last lines, the one that has no end yet too."""
-        return [*self._lines, *filter(None, (self._clean(self._open),))]
+        """What the last command printed, a line that has no end yet too, without the middle."""
+        left_out = (f"[… {self._between} lines …]",) if self._between else ()
+        return [*self._first, *left_out, *self._last, *filter(None, (self._clean(self._open),))]
 
     def _take(self, raw: bytes) -> None:
         line = self._clean(raw)
         if not line:
             return
-        self._lines.append(line)
+        begins = line.startswith("## ")
+        if begins:
+            self._first, self._between = [], 0
+            self._last.clear()
+        if len(self._first) < _FIRST_LINES:
+            self._first.append(line)
+        else:
+            self._between += len(self._last) == _LAST_LINES
+            self._last.append(line)
         now_s = self._clock()
-        if begins := self._at_once > 0 and line.startswith("## "):
-            self._at_once -= 1
-        if begins or now_s >= self._next_s:
+        at_once = begins and self._at_once > 0
+        self._at_once -= at_once
+        if at_once or now_s >= self._next_s:
             self._next_s = now_s + _EVERY_S
             self._on_progress(f"set-up: {line.removeprefix('## ')[:_SHOWN]}")
 

@@ -41,7 +41,8 @@ _ENVIRONMENT = "/opt/venv"
 _MADE = "was made by set-up, so the workspace has nothing there"
 _CHANGED = "was changed by set-up: a patch of it may not fit the workspace"
 _TOLD = 1000
-_LINES = 30
+_FIRST_LINES, _LAST_LINES = 10, 30
+"""Of what a command printed that failed. Some say at first what was wrong, and then their usage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +135,14 @@ def _require(command: str, result: CommandResult) -> None:
     if result.exit_code == 0:
         return
     output = (result.stdout + result.stderr).decode("utf-8", "replace")
-    last = "\n".join(output.splitlines()[-_LINES:])
+    lines = output.splitlines()
+    if (between := len(lines) - _FIRST_LINES - _LAST_LINES) > 0:
+        lines[_FIRST_LINES:-_LAST_LINES] = [f"[… {between} lines …]"]
     ended = result.ending is Ending.EXITED
     ending = f"ended with {result.exit_code}" if ended else f"was ended: {result.ending}"
     raise SetupFailed(
         f"setup.prepare: {' '.join(command.split())!r} {ending}; it has no network, and may run "
-        f"what the policy lists\n{last}"
+        "what the policy lists\n" + "\n".join(lines)
     )
 
 

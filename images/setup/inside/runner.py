@@ -149,7 +149,7 @@ def _watch_disk(limit: int) -> None:
         time.sleep(_LOOK_EVERY_S)
         # What others write to the same disk shows here too, so ours is counted.
         if free - _free() > limit and _written(begun_ns) > limit:
-            _say("## it wrote more than limits.disk, " + str(limit >> 20) + " MiB")
+            _say("it wrote more than limits.disk, " + str(limit >> 20) + " MiB")
             os._exit(TOO_MUCH)
 
 
@@ -226,7 +226,7 @@ def main() -> int:
             stdin=subprocess.DEVNULL, env=variables, cwd="/workspace", check=False,
         )  # fmt: skip
         if done.returncode:
-            _say("## ended with " + str(done.returncode))
+            _say("ended with " + str(done.returncode))
             result = FIRST_FAILURE + min(number, 99)
             break
     else:

@@ -87,6 +87,9 @@ def test_a_failure_leaves_nothing_that_is_taken_for_prepared(prepare: Prepare) -
         with pytest.raises(SetupFailed, match=r"'echo no >&2; exit 3' ended with 3") as caught:
             prepare("touch made", "echo no >&2; exit 3")
         assert str(caught.value).endswith("\nno")
+    with pytest.raises(SetupFailed) as caught:
+        prepare("seq 50; exit 3")
+    assert "\n10\n[… 10 lines …]\n21\n" in str(caught.value)
 
 
 @pytest.mark.slow
