@@ -27,15 +27,16 @@ _ASK_TIME_S = 120
 _PROXY = "http://127.0.0.1:3128"
 _PROXY_VARIABLES = (
     "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "npm_config_proxy",
-    "npm_config_https_proxy", "CARGO_HTTP_PROXY",
+    "npm_config_https_proxy", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY", "CARGO_HTTP_PROXY",
 )  # fmt: skip
 _QUIET = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off",
     "PIP_ROOT_USER_ACTION": "ignore", "npm_config_update_notifier": "false",
     "npm_config_fund": "false", "npm_config_audit": "false", "UV_LINK_MODE": "copy",
-    "PIP_COMPILE": "0", "UV_COMPILE_BYTECODE": "0",
+    "PIP_COMPILE": "0", "UV_COMPILE_BYTECODE": "0", "pnpm_config_pm_on_fail": "ignore",
 }  # fmt: skip
-"""Bytecode is made at the end (`images.setup.inside.runner`)."""
+"""Bytecode is made at the end (`images.setup.inside.runner`). The pnpm that runs is the one that a
+command names, and not one that it fetches in its place."""
 _ONLINE = {"NPM_CONFIG_OFFLINE": "false", "CARGO_NET_OFFLINE": "false"}
 """In place of what a policy says of the agent's time, spelled as the bundled ones spell it: of two
 spellings npm takes the last."""

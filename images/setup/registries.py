@@ -160,10 +160,14 @@ _NPM_PATIENCE = {"npm_config_fetch_timeout": "60000", "npm_config_fetch_retries"
 """Of itself it waits five minutes (in ms) for a connection on which nothing comes any more."""
 
 
+_REGISTRY_VARIABLES = ("npm_config_registry", "pnpm_config_registry", "YARN_NPM_REGISTRY_SERVER")
+"""npm's own, and those of newer pnpm and yarn, which do not read that."""
+
+
 def _npm(registry: str, scopes: Mapping[str, str]) -> Own:
     lines = "".join(f"{scope}={address}\n" for scope, address in sorted(scopes.items()))
     files = {".npmrc": lines} if lines else {}
-    variables = {"npm_config_registry": registry, "YARN_NPM_REGISTRY_SERVER": registry}
+    variables = dict.fromkeys(_REGISTRY_VARIABLES, registry)
     return variables | _NPM_PATIENCE, files
 
 

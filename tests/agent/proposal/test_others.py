@@ -1,5 +1,7 @@
 """What is proposed for ecosystems beside Python."""
 
+import json
+
 import pytest
 
 from .conftest import Proposer
@@ -8,24 +10,44 @@ PACKAGE = '{"scripts": {"test": "tap"}, "devDependencies": {"tap": "^1"}}'
 
 
 @pytest.mark.parametrize(
-    ("lock", "command"),
+    ("lock", "text", "client", "command"),
     [
-        ("package-lock.json", "npm ci"),
-        ("npm-shrinkwrap.json", "npm ci"),
-        ("yarn.lock", "npx --yes yarn@1 install --frozen-lockfile"),
-        ("pnpm-lock.yaml", "npx --yes pnpm@9 install --frozen-lockfile"),
-        ("README", "npm install --no-package-lock"),
+        ("package-lock.json", "", "", "npm ci"),
+        ("npm-shrinkwrap.json", "", "", "npm ci"),
+        ("yarn.lock", "", "", "sed -i.found '/^  resolved /d' yarn.lock && npx --yes yarn@1 "),
+        ("yarn.lock", "# x\n__metadata:\n  version: 6\n", "", "{}@yarnpkg/cli-dist@3 "),
+        ("yarn.lock", "# x\n__metadata:\n  version: 10\n", "", "{}@yarnpkg/cli-dist@4 "),
+        ("yarn.lock", "__metadata:\n  version: 8\n", "yarn@3.8.7", "{}@yarnpkg/cli-dist@3 "),
+        ("pnpm-lock.yaml", "lockfileVersion: 5.4\n", "", "npx --yes pnpm@7 "),
+        ("pnpm-lock.yaml", "lockfileVersion: '6.0'\n", "", "npx --yes pnpm@8 "),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "", "npx --yes pnpm@10 "),
+        (
+            "pnpm-lock.yaml",
+            "lockfileVersion: '9.0'\n",
+            "pnpm@12.1.0+sha512.0",
+            "npx --yes pnpm@12 ",
+        ),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@$(id).1", "npx --yes pnpm@10 "),
+        ("README", "", "", "npm install --no-package-lock"),
     ],
 )
 def test_lock_decides_how_node_modules_are_made(
-    proposed: Proposer, lock: str, command: str
+    proposed: Proposer, lock: str, text: str, client: str, command: str
 ) -> None:
-    policy = proposed({"package.json": PACKAGE, lock: ""})
-    assert policy["setup"]["commands"][0].startswith(command)
-    assert "--ignore-scripts" in policy["setup"]["commands"][0]
+    manifest = {**json.loads(PACKAGE), "packageManager": client}
+    policy = proposed({"package.json": json.dumps(manifest), lock: text})
+    (line,) = policy["setup"]["commands"]
+    assert line.startswith(command.format("YARN_NODE_LINKER=node-modules npx --yes "))
+    assert "--ignore-scripts" in line or "--mode=skip-build" in line
     assert policy["setup"]["network"] == ["npm"]
     assert policy["image"] == "node"
     assert policy["verify"] == "npm test"
+
+
+def test_manifests_of_workspaces_are_inputs(proposed: Proposer) -> None:
+    manifest = {**json.loads(PACKAGE), "workspaces": ["packages/*"]}
+    policy = proposed({"package.json": json.dumps(manifest)})
+    assert policy["setup"]["inputs"] == ["package.json", "**/package.json"]
 
 
 def test_package_without_dependencies_needs_no_setup(proposed: Proposer) -> None:
