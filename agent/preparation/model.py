@@ -16,7 +16,7 @@ from agent.config import environment
 from agent.config.instructions import Instructions
 from agent.config.instructions import brief as made
 from agent.config.values import AnthropicApi, Configuration
-from agent.errors import ModelError, UsageError, extra_missing
+from agent.errors import ModelAuth, UsageError, extra_missing
 from agent.models.interface import Model, ToolForm
 from agent.models.open_model import DEFAULT_MODEL, Host, host_of
 from agent.models.open_model import open_model as opened
@@ -203,8 +203,8 @@ def reviewer(
         )
     try:
         model = opened(rules.model, environ=environment.environ(), configuration=configuration)
-    except (UsageError, ModelError) as error:
-        raise UsageError(f"the reviewer (review.model, --reviewer): {error}") from error
+    except (UsageError, ModelAuth) as error:
+        raise type(error)(f"the reviewer (review.model, --reviewer): {error}") from error
     host, facts = _known_facts(model.name, prices, configuration)
     if policy.budget.usd is not None or batch_usd:
         what = f"policy {policy.name} has budget.usd, from which its reviewer is paid"

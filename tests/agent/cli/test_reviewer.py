@@ -39,6 +39,20 @@ def policy(tmp_path: Path, name: str, *lines: str) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ("reviewer", "words", "code"),
+    [
+        ("anthropic:claude-opus-5-5", "set ANTHROPIC_API_KEY", 4),
+        ("nobody:claude-opus-5-5", "is not a model", 2),
+    ],
+)
+def test_a_reviewer_that_can_not_be_asked_ends_as_a_model_that_can_not(
+    moonpool: Shell, scripted: Scripted, reviewer: str, words: str, code: int
+) -> None:
+    done = moonpool("run", "x", "-m", scripted("agent", *MADE), "--reviewer", reviewer)
+    assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+
+
 @pytest.mark.slow
 def test_a_patch_that_a_reviewer_rejects_is_kept_back_until_a_person_takes_it(
     moonpool: Shell, tmp_path: Path, scripted: Scripted, engine: Engine
