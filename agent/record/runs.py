@@ -53,6 +53,8 @@ class RecordedRun:
     @property
     def without_patch(self) -> str:
         """Why it has none, where it has none."""
+        if self.is_running:
+            return "a process still works on it"
         return self.summary.detail if self.is_cut else f"it ended as {self.summary.outcome}"
 
     @property

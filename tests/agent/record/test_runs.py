@@ -5,10 +5,13 @@ import os
 import threading
 from pathlib import Path
 
+import pytest
+
+from agent.errors import UsageError
 from agent.record.outcome import CutShort, name
 from agent.record.run_state import fold
-from agent.record.runs import run_in
-from agent.record.store import SUMMARY
+from agent.record.runs import patch_of, run_in
+from agent.record.store import SUMMARY, RunRecord
 from agent.record.summary import running_summary, summary_of
 from fakes.records import run_started, written_record
 
@@ -30,6 +33,15 @@ def test_a_run_that_ends_between_two_looks_is_not_taken_for_a_dead_one(tmp_path:
     run = run_in(directory)
     ending.join()
     assert (run.is_cut, run.summary) == (False, over)
+
+
+def test_a_run_that_goes_on_is_not_said_to_have_ended(tmp_path: Path) -> None:
+    record = RunRecord.create(tmp_path, run_id="a")
+    record.append(run_started().json_object())
+    record.write_summary(running_summary(fold([run_started()])).json_object())
+    with pytest.raises(UsageError, match="has no patch: a process still works on it"):
+        patch_of(run_in(record.directory))
+    record.close()
 
 
 def test_a_run_whose_process_is_gone_was_cut_short(tmp_path: Path) -> None:
