@@ -129,5 +129,6 @@ def _require_same(box: SandboxProtocol, lines: Lines) -> None:
     if exported is not None and exported.base_tree == box.base_tree:
         return
     raise UsageError(
-        "the workspace is not what the run began with: name a checkout of then with -w DIR"
+        "the workspace is not what the run began with: name a checkout of then with -w DIR, or "
+        "take the copy that the engine keeps with --recorded"
     )

@@ -248,7 +248,7 @@ def test_a_workspace_that_is_another_by_now_is_refused_and_a_checkout_of_then_is
     (moonpool.directory / "b.txt").write_text("since\n")
     runs = len(list((tmp_path / "state/runs").iterdir()))
     code, _, err = fork("last", "--at", "1")
-    assert (code, "-w DIR" in err) == (2, True)
+    assert (code, "-w DIR" in err, "--recorded" in err) == (2, True, True)
     assert len(list((tmp_path / "state/runs").iterdir())) == runs
     code, _, err = fork("last", "--at", "1", "-w", str(then))
     assert code == 0, err
