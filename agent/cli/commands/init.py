@@ -6,14 +6,16 @@ import sys
 from pathlib import Path
 
 from agent import exit_codes
-from agent.cli.arguments import Command, Given, flag, path
-from agent.cli.options import WORKSPACE
+from agent.cli.arguments import Command, Given, flag, path, path_or
 from agent.errors import UsageError
 from agent.preparation import workspace
 from agent.proposal.proposing import propose
 from agent.untrusted_text import visible
 from images.recipes import names
 
+WORKSPACE = path_or(
+    ".", "-w", "--workspace", metavar="DIR", help="The repository; it is only read."
+)
 OUT = path(
     "-o", "--out", metavar="FILE", help="Write the policy there; without, or with -: print it."
 )
