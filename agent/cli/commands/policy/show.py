@@ -21,7 +21,7 @@ from sandbox.errors import ImageUnusable
 
 NAME = argument("POLICY")
 RESOLVED = flag("--resolved", help="Which files of the image it lets run, and why.")
-IMAGE = text("--image", metavar="IMG", help="Instead of the policy's own.")
+IMAGE = text("--image", metavar="IMG", help="Instead of the policy's own; as `image:` names one.")
 ASK = flag("--ask", help="As where somebody can be asked, on a terminal.")
 RULES = flag("--rules", help="Print every Landlock rule.")
 
@@ -51,11 +51,12 @@ def _resolved(policy: Policy, given: Given) -> int:
     """Print which files of an image the policy lets run, and why."""
     ref = given[IMAGE] or policy.image
     engine = Engine.connect(environment.environ())
-    info = engine.image(ref) if given[IMAGE] else held(engine, ref)
+    info = held(engine, ref)
     if info is None:
         raise ImageUnusable(
             f"there is no image {ref}, and which files a policy lets run depends on it: build "
-            f"it with `moonpool image build {policy.image}`, or name another by --image"
+            f"it with `moonpool image build {ref}`, or name another by --image "
+            "(`moonpool image list`)"
         )
     if policy.setup.makes_layer and not given[IMAGE]:
         print(

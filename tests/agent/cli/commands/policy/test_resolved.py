@@ -48,10 +48,16 @@ def test_the_same_as_json_says_all_of_it(moonpool: Shell) -> None:
     assert ("/usr/bin/dash", "/usr/bin/egrep", "interpreter") in reasons
 
 
+def test_another_image_is_named_as_a_policy_names_one(moonpool: Shell) -> None:
+    done = moonpool("policy", "show", "locked", "--resolved", "--image", "python")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "policy locked in image python"
+
+
 def test_without_the_image_it_says_how_to_get_it(moonpool: Shell) -> None:
     done = moonpool("policy", "show", "locked", "--resolved", "--image", "no-such-image")
     assert done.returncode == 3
-    assert "moonpool image build python" in done.stderr
+    assert "moonpool image build no-such-image" in done.stderr
     assert "Traceback" not in done.stderr
 
 
