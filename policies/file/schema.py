@@ -32,8 +32,12 @@ from policies.policy import CommandRule, Policy, ServiceRule
 class ExamplesEntry(StrictModel):
     """Not inherited: they are the tests of the file they stand in."""
 
-    allow: tuple[CommandLine, ...] = ()
-    deny: tuple[CommandLine, ...] = ()
+    allow: tuple[CommandLine, ...] = Field(
+        default=(), description="Commands that must be allowed, without a question."
+    )
+    deny: tuple[CommandLine, ...] = Field(
+        default=(), description="Commands that must be denied, or asked about."
+    )
 
 
 class PolicyHead(StrictModel):

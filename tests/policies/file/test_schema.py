@@ -8,6 +8,7 @@ import pytest
 from checkout import ROOT
 from policies.errors import PolicyError
 from policies.file.keys import KEYS
+from policies.file.schema import json_schema
 from policies.loading import bundled_names, load
 
 HEAD = "version: 1\nname: x\n"
@@ -228,3 +229,15 @@ def test_every_key_is_heeded_somewhere_or_refused() -> None:
         if not re.search(rf"{key.section or 'policy'}\.{key.field.rpartition('.')[2]}\b", text)
     ]
     assert unheard == []
+
+
+def test_every_key_but_version_and_name_says_what_it_means() -> None:
+    """docs/policy-reference.md and editors show it."""
+    schema = json_schema()
+    silent = [
+        (entry, key)
+        for entry, found in (("", schema), *schema["$defs"].items())
+        for key, value in found.get("properties", {}).items()
+        if key[0] not in "+-" and not ({"description", "$ref"} & value.keys())
+    ]
+    assert silent == [("", "version"), ("", "name"), ("ServiceEntry", "name")]
