@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from agent import exit_codes
 from agent.cli.arguments import Command, Given, Misuse, argument
 from agent.cli.saying import progress
+from agent.cli.signals import SignalGuard
 from agent.config import environment
 from images.build import ensure
 from sandbox.container import throwaway_shell
@@ -51,7 +52,11 @@ def look_into(engine: Engine, reference: str, name: str) -> PreparedImage:
         raise ImageUnusable(f"the image {reference} is gone again: build it once more")
     prepared = prepare(engine, info, on_progress=progress)
     print(f"{name}, sealed: no network, no rights, and nothing of it stays. `exit` ends it.")
-    with throwaway_shell.opened(engine, prepared) as (container, terminal):
+    # A window that is closed sends SIGHUP, which would end this process before the container goes.
+    with (
+        SignalGuard().installed(),
+        throwaway_shell.opened(engine, prepared) as (container, terminal),
+    ):
 
         def resize() -> None:
             columns, rows = shutil.get_terminal_size()
@@ -92,7 +97,8 @@ def _raw(keys: int) -> Generator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(keys, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # its window was closed
+            termios.tcsetattr(keys, termios.TCSADRAIN, before)
 
 
 @contextmanager

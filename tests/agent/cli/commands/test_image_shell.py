@@ -3,13 +3,14 @@
 import contextlib
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from command_line.running import SCRIPT, Shell
-from command_line.terminal import typed
+from command_line.terminal import Terminal, typed
 from images import recipes
 from sandbox.container.prepared_image import prepare
 from sandbox.container.throwaway_shell import opened, shell_spec
@@ -40,6 +41,25 @@ def test_a_shell_is_sealed_and_leaves_nothing(moonpool: Shell, engine: Engine, i
     assert "Permission denied" in seen
     assert re.search(r"^42\r$", seen, re.MULTILINE)
     until(lambda: not list(_shells(engine)))  # other tests' shells end too
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_shell_whose_window_is_closed_leaves_nothing(
+    moonpool: Shell, engine: Engine, image: str, number: signal.Signals
+) -> None:
+    before = set(_shells(engine))
+    with Terminal(
+        [SCRIPT, "image", "shell", image],
+        directory=moonpool.directory,
+        environ=moonpool.environ,
+        wait_s=120,
+    ) as terminal:
+        terminal.until("$ ")
+        opened_now = set(_shells(engine)) - before
+        assert opened_now
+        os.kill(terminal.pid, number)
+        assert terminal.end() == 130, terminal.shown
+    until(lambda: not opened_now & set(_shells(engine)))
 
 
 def test_the_shell_is_compared_with_its_plan(engine: Engine, image: str) -> None:
