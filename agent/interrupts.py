@@ -26,7 +26,7 @@ from enum import Enum, auto
 from types import FrameType
 from typing import TypeVar
 
-from policies.file.scalars import spelled_duration
+from policies.errors import duration
 
 Heard = TypeVar("Heard")
 T = TypeVar("T")
@@ -295,7 +295,7 @@ class Interrupts:
             return f"stopping{again}" if self.level < _DROP else "broken off"
         match min(self.level, _DROP), self._where:
             case 1, _InterruptPoint.CALLING:
-                longest = spelled_duration(max(1.0, float(round(self._up_to_s))))
+                longest = duration(max(1, round(self._up_to_s)))
                 return f"finishing the current command (up to {longest}); again: stop it now"
             case 1, _:
                 return "finishing the current step, then exporting; again: at once"

@@ -1,4 +1,4 @@
-"""Errors of the policies room.
+"""Errors of the policies room, and the words that messages of all rooms share.
 
 PolicyError            what a person wrote in a policy can't be used (CLI exit code 2)
 CarryingError          what any error of Moonpool's is that is made with more than its words
@@ -33,6 +33,18 @@ def listed(items: Iterable[object], most: int, *, empty: str = "none") -> str:
     names = list(map(str, items))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or empty) + more
+
+
+def duration(seconds: float) -> str:
+    """For a person: ``4.2 s``, ``41 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole if seconds >= 10 else round(seconds, 1):g} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
 
 
 class CarryingError(Exception):

@@ -36,6 +36,7 @@ from agent.batch.watching.events import (
 )
 from agent.errors import RecordError
 from agent.record.store import new_run_id
+from policies.errors import duration
 
 _ENGINE_PATIENCE_S = 1800.0
 """For how long an engine that does not answer is awaited, as when it starts again."""
@@ -246,7 +247,7 @@ class Scheduler:
         now_s = time.monotonic()
         if self._engine_gone_s is None:
             self._engine_gone_s = now_s
-            self._tell(BatchNotice(text=f"{_NO_ENGINE} for {_ENGINE_PATIENCE_S / 60:.0f} minutes"))
+            self._tell(BatchNotice(text=f"{_NO_ENGINE} for {duration(_ENGINE_PATIENCE_S)}"))
         return not again and now_s - self._engine_gone_s < _ENGINE_PATIENCE_S
 
     def _postpone(self, one: QueuedAttempt, result: AttemptResult, how: Postponed) -> None:

@@ -15,6 +15,7 @@ import tenacity
 
 from agent.errors import ModelError, ModelUnavailable
 from agent.models.interface import Retrying, StreamEvent
+from policies.errors import duration
 from policies.frozen import dataclass
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Retrier:
 
     def _last_words(self, error: TransientError, *, attempts: int) -> str:
         if self._asks_too_long(error):
-            asked = _duration(error.asked_wait_s or 0.0)
+            asked = duration(error.asked_wait_s or 0.0)
             return f"{error.reason}; the service asks to wait {asked}: run again then"
         times = "attempt" if attempts == 1 else "attempts"
         return f"{error.reason} (gave up after {attempts} {times}): run again later"
@@ -179,9 +180,3 @@ def _failure(state: tenacity.RetryCallState) -> TransientError:
     # tenacity asks for stop and wait only after a failure that the predicate let through.
     assert isinstance(error, TransientError)
     return error
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 2 * 3600:
-        return f"{seconds / 3600:.0f} hours"
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agent.batch.attempt import AttemptResult
 from agent.batch.results.plot import curve
-from agent.batch.results.progress import costs, done, duration
+from agent.batch.results.progress import costs, done
 from agent.batch.results.rows import run_of
 from agent.batch.results.verdict import TaskVerdict, verdict
 from agent.batch.task import Task
@@ -24,6 +24,7 @@ from agent.review.pages import markup
 from agent.review.pages.markup import Markup, joined, tag
 from agent.risk.finding import Severity
 from agent.untrusted_text import one_line
+from policies.errors import duration
 from policies.frozen import dataclass
 
 _DETAIL_CHARACTERS = 240

@@ -39,14 +39,3 @@ def _ended_s(row: AttemptResult, began: datetime) -> float | None:
         return None
     started = started if started.tzinfo is not None else started.replace(tzinfo=UTC)
     return max(0.0, (started - began).total_seconds() + row.seconds)
-
-
-def duration(seconds: float) -> str:
-    """For a person: ``41.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"

@@ -10,6 +10,7 @@ from agent.batch.board import BoardLine
 from agent.batch.watching.tally import Tally
 from agent.batch.watching.wording import how_many, named
 from agent.terminal.screen import Line
+from policies.errors import duration
 from policies.frozen import dataclass
 
 _NAME_WIDTH = 24
@@ -59,7 +60,7 @@ def _worker(line: BoardLine, now_s: float) -> Line:
     if len(name) > _NAME_WIDTH:
         name = f"{name[: _NAME_WIDTH - 1]}…"
     shown = Line(f"{name:<{_NAME_WIDTH}}", "bold")
-    shown.append(f" turn {line.turn:<3}{spelled(now_s - line.began_s):>7}  ", "dim")
+    shown.append(f" turn {line.turn:<3}{duration(int(now_s - line.began_s)):>11}  ", "dim")
     return shown.append(line.doing)
 
 
@@ -89,22 +90,12 @@ def _pace(tally: Tally, elapsed_s: float, before: SoFar) -> Line:
     words = f"${tally.usd:.2f}"
     if elapsed_s >= 1:
         words += f", ${usd * 3600 / elapsed_s:.2f} an hour"
-    words += f" · {spelled(elapsed_s)}"
+    words += f" · {duration(int(elapsed_s))}"
     if over > 0:
         left_s = (tally.total - tally.over) * elapsed_s / over
-        words += f", about {spelled(left_s)} left"
+        words += f", about {duration(int(left_s))} left"
     return Line(words, "dim")
 
 
 def _style(kind: str) -> str:
     return _STYLES.get(kind, "yellow")
-
-
-def spelled(seconds: float) -> str:
-    """``12 s``, ``3:04 min``, ``2:05 h``."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02} h"

@@ -15,6 +15,7 @@ from agent.terminal.screen import open_screen
 from agent.terminal.table import Column, print_table
 from agent.untrusted_text import one_line, shortened
 from agent.verification import Failed, NotAsked, NotRun, Verification, Verified
+from policies.errors import duration
 
 FINISHED = outcomes.name_of(Finished)
 _STYLES = {FINISHED: "green", "unreadable": "red"}
@@ -64,7 +65,7 @@ def _row(run: RecordedRun | UnreadableRun) -> tuple[str, ...]:
         one_line(summary.outcome),
         _verified(summary.verification),
         str(len(summary.changes)),
-        spelled_seconds(summary.seconds) if summary.exit_code is not None else "",
+        duration(summary.seconds) if summary.exit_code is not None else "",
         one_line(summary.model, _MODEL_WIDTH),
         one_line(summary.task, _TASK_WIDTH),
         shortened(one_line(summary.workspace)),
@@ -81,15 +82,6 @@ def _verified(verification: Verification) -> str:
             return "no"
         case _:
             assert_never(verification)
-
-
-def spelled_seconds(seconds: float) -> str:
-    """``8 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def document_of(run: RecordedRun | UnreadableRun) -> dict[str, object]:

@@ -21,6 +21,7 @@ from agent.record.events.lifecycle import Resumed
 from agent.record.events.recorded import RecordedEvent
 from agent.untrusted_text import one_line
 from policies.decision import Allow, Ask, Decision, Deny
+from policies.errors import duration
 from policies.frozen import dataclass
 
 
@@ -239,8 +240,7 @@ def _metered(event: BudgetUsed) -> str:
         parts.append(f"${event.usd or 0.0:.4f} of ${event.usd_allowed:g}")
     elif event.usd:
         parts.append(f"${event.usd:.4f}")
-    left_s = event.left_s
-    parts.append(f"{left_s / 60:.0f} min left" if left_s >= 120 else f"{left_s:.0f} s left")
+    parts.append(f"{duration(event.left_s)} left")
     return ", ".join(parts)
 
 

@@ -19,7 +19,7 @@ from agent.servers.acp.view import EditorView, call_id
 from agent.terminal.approval_text import question
 from agent.untrusted_text import one_line
 from policies.decision import Answered, Approved, ApprovedBefore, Ask, Call, Declined, digest
-from policies.file.scalars import spelled_duration
+from policies.errors import duration
 
 _WIDTH = 10_000
 """Nothing is broken for a terminal; a line that is longer yet has marks before its pieces."""
@@ -101,7 +101,7 @@ class EditorAsker:
                 with self._interrupts.ended_by(lambda: self._outbox.forget(future)):
                     outcome = future.result(self._timeout_s).outcome
             except TimeoutError:
-                waited = spelled_duration(self._timeout_s)
+                waited = duration(self._timeout_s)
                 return Declined(reason=f"nobody answered at the editor within {waited}")
             except ConnectionError:
                 return self._left()

@@ -35,7 +35,7 @@ from agent.servers.mcp.interrupts import RequestInterrupts
 from agent.servers.mcp.settings import McpSettings
 from agent.untrusted_text import decode, one_line
 from policies.decision import Answered, Ask, Call, Declined
-from policies.file.scalars import spelled_duration
+from policies.errors import duration
 from sandbox.errors import SandboxError
 
 T = TypeVar("T")
@@ -276,9 +276,7 @@ class ClientSandbox:
         try:
             return self._requests.get(timeout=idle_s)
         except queue.Empty:
-            return Interrupted(
-                signal=f"its time-out: nothing was asked for {spelled_duration(idle_s)}"
-            )
+            return Interrupted(signal=f"its time-out: nothing was asked for {duration(idle_s)}")
 
     def _serve(self, request: _Request[Any], desk: Desk) -> None:
         self.newest = ""

@@ -196,7 +196,7 @@ def test_a_service_that_never_answers_ends_its_runs_in_the_end() -> None:
 def test_a_wait_of_days_is_not_waited_for() -> None:
     batch = VirtualBatch(1, 1, lambda *_: too_many(86_400.0)).run()
     (error,) = batch.lost.values()
-    assert "24 hours" in str(error)
+    assert "wait 24 h:" in str(error)
     assert len(batch.made_at) == 1
 
 

@@ -50,7 +50,7 @@ def test_each_task_stands_in_the_table_with_what_it_came_to(tmp_path: Path) -> N
     page = page_of(tmp_path, [a_task("good"), a_task("bad"), a_task("later")], rows)
     assert cells(page) == [
         ["good", "finished", "yes", "", "7", "0.2500", "3 min 20 s", "report"],
-        ["bad60 turns are used up", "limit: turns", "no", "danger", "0", "", "0.0 s", "report"],
+        ["bad60 turns are used up", "limit: turns", "no", "danger", "0", "", "0 s", "report"],
         ["later", "not done", "", "", "", "", "", ""],
     ]
     assert "1 of 3 tasks finished" in page

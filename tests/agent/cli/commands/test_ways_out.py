@@ -309,7 +309,7 @@ def test_one_ctrl_c_finishes_the_call_and_says_how_long_that_may_take(start: Sta
     code, summary, err = going.end()
     assert (code, summary["outcome"]) == (130, "interrupted")
     assert [change["path"] for change in summary["changes"]] == ["whole"]
-    assert "finishing the current command (up to 2m); again: stop it now" in err
+    assert "finishing the current command (up to 2 min); again: stop it now" in err
 
 
 @pytest.mark.parametrize(
