@@ -28,11 +28,17 @@ class Where:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
-def listed(items: Iterable[object], most: int, *, empty: str = "none") -> str:
+def listed(items: Iterable[object], most: int, *, empty: str = "none", between: str = ", ") -> str:
     """Items within a sentence: the first so many by name, the rest by their number."""
     names = list(map(str, items))
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or empty) + more
+    return (between.join(names[:most]) or empty) + more
+
+
+def first_lines(lines: Iterable[str], most: int) -> list[str]:
+    """The first so many lines; for the rest, one that says their number."""
+    told = list(lines)
+    return [*told[:most], f"and {len(told) - most} more"] if len(told) > most else told
 
 
 def duration(seconds: float) -> str:

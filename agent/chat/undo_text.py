@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from agent.untrusted_text import path_text
+from policies.errors import first_lines, listed
 from sandbox.patch.values import LeftOut
 from sandbox.tracking import Restored
 
@@ -49,12 +50,12 @@ def to_model(restored: Restored) -> str:
 
 
 def _named(head: str, items: Sequence[LeftOut]) -> list[str]:
-    lines = [f"{head}: {path_text(item.path)} {item.reason}" for item in items[:_SHOWN]]
-    if len(items) > _SHOWN:
-        lines.append(f"{head}: {len(items) - _SHOWN} more")
-    return lines
+    return [f"{head}: {line}" for line in first_lines(map(_line, items), _SHOWN)]
 
 
 def _list(items: Sequence[LeftOut]) -> str:
-    shown = "; ".join(f"{path_text(item.path)} {item.reason}" for item in items[:_SHOWN])
-    return shown + (f"; and {len(items) - _SHOWN} more." if len(items) > _SHOWN else ".")
+    return listed(map(_line, items), _SHOWN, between="; ") + "."
+
+
+def _line(item: LeftOut) -> str:
+    return f"{path_text(item.path)} {item.reason}"

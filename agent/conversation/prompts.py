@@ -25,6 +25,7 @@ from agent.record.events.conversation import ContextShown, ShownFile
 from agent.tools.sandbox_protocol import SandboxProtocol
 from agent.untrusted_text import decode, visible
 from policies.decision import Allow, Call, decide
+from policies.errors import listed
 from policies.policy import CommandRule, Policy
 from sandbox.errors import FileError
 
@@ -111,7 +112,7 @@ def _programs(commands: tuple[CommandRule, ...]) -> str:
     if not commands:
         return "none beside bash's own builtins."
     named = []
-    for rule in commands[:_COMMANDS_NAMED]:
+    for rule in commands:
         text = rule.program
         if rule.args is not None:
             text += f" ({' | '.join(' '.join(args) for args in rule.args)})"
@@ -122,8 +123,7 @@ def _programs(commands: tuple[CommandRule, ...]) -> str:
         if rule.ask:
             text += " (a person is asked each time)"
         named.append(text)
-    more = len(commands) - len(named)
-    return ", ".join(named) + (f", and {more} more." if more > 0 else ".")
+    return listed(named, _COMMANDS_NAMED) + "."
 
 
 NAMES: Final = ("AGENTS.md", "CLAUDE.md", ".cursorrules")

@@ -26,6 +26,7 @@ from agent.record.runs import run_in
 from agent.record.store import BASELINE, PATCH, REFUSED_PATCH, REPORT, STEPS
 from agent.record.summary import summary_of
 from agent.untrusted_text import path_text
+from policies.errors import listed
 from policies.frozen import dataclass
 from sandbox.errors import PatchError
 from sandbox.git.manifest import ManifestEntry
@@ -239,5 +240,4 @@ def _report(directory: Path, state: RunState) -> str:
 
 
 def _paths(paths: Sequence[bytes]) -> str:
-    shown = ", ".join(path_text(path) for path in sorted(paths)[:_SHOWN])
-    return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown
+    return listed(map(path_text, sorted(paths)), _SHOWN)

@@ -7,6 +7,7 @@ from typing import assert_never, get_args
 
 from agent import exit_codes
 from agent.risk.finding import Finding
+from policies.errors import first_lines
 from policies.frozen import dataclass
 
 
@@ -192,7 +193,5 @@ def detail(outcome: Outcome) -> str:
             return f"by {outcome.signal}"
         case ExportRefused():
             refusing = [finding for finding in outcome.findings if finding.refuses]
-            lines = [f"{finding.id}: {finding.reason}" for finding in refusing[:_REFUSALS_TOLD]]
-            if len(refusing) > _REFUSALS_TOLD:
-                lines.append(f"and {len(refusing) - _REFUSALS_TOLD} more")
-            return "\n".join(lines)
+            lines = (f"{finding.id}: {finding.reason}" for finding in refusing)
+            return "\n".join(first_lines(lines, _REFUSALS_TOLD))

@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from agent.models.interface import Image
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
+from policies.errors import first_lines
 from policies.file.fields import StrictModel
 from policies.frozen import dataclass
 from policies.policy import ContainerLimits
@@ -118,13 +119,12 @@ class MalformedError(Exception):
 
 def _complaint(name: str, error: ValidationError) -> str:
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = [
-        f"- {'.'.join(str(part) for part in problem['loc']) or '(all)'}: {problem['msg']}"
-        for problem in problems[:_COMPLAINTS_SHOWN]
-    ]
-    if len(problems) > _COMPLAINTS_SHOWN:
-        lines.append(f"- and {len(problems) - _COMPLAINTS_SHOWN} more")
-    return f"The arguments of {name} don't fit its schema, so nothing ran:\n" + "\n".join(lines)
+    lines = (
+        f"{'.'.join(str(part) for part in problem['loc']) or '(all)'}: {problem['msg']}"
+        for problem in problems
+    )
+    told = "".join(f"\n- {line}" for line in first_lines(lines, _COMPLAINTS_SHOWN))
+    return f"The arguments of {name} don't fit its schema, so nothing ran:{told}"
 
 
 def _without_titles(schema: dict[str, Any]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from images.setup.inputs import SetupInput
 from images.setup.keeping import ENVIRONMENT, keep
 from images.setup.progress import SetupOutput
 from images.setup.proxy import SOCKET, RunningProxy
+from policies.errors import first_lines
 from policies.paths import WORKSPACE
 from policies.policy import Policy
 from sandbox.container import guest_runtime, seccomp
@@ -206,9 +207,7 @@ def _failed_requests(proxy: RunningProxy) -> Iterator[str]:
     for name, words in _FAILED_REQUESTS.items():
         if rows := proxy.failed(name):
             yield words
-            yield from (f"  {row}" for row in rows[:_TOLD])
-            if len(rows) > _TOLD:
-                yield f"  and {len(rows) - _TOLD} more"
+            yield from (f"  {row}" for row in first_lines(rows, _TOLD))
 
 
 def _words_of(proxy: RunningProxy) -> Iterator[str]:

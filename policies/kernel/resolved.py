@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 from policies.commands.effects import ALL as BUILTINS
+from policies.errors import first_lines
 from policies.frozen import dataclass
 from policies.kernel.resolution import BroughtFile, GrantReason
 from policies.kernel.rules import Access, KernelRules, PathRule
@@ -108,7 +109,7 @@ def _lines(resolved: ResolvedPolicy, *, every_rule: bool) -> Iterator[str]:
             for one in brought:
                 yield f"    {one.path}"
                 yield from _tree(one.path, by_bringer, shown, "      ")
-    yield from _section("is only read:", _bounded(sorted(found.readable)))
+    yield from _section("is only read:", first_lines(sorted(found.readable), _MAX_LINES))
     yield from _section("not in the image:", found.missing)
     asking = [
         rule.program
@@ -173,11 +174,6 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
         yield ""
         yield title
         yield from (f"  {line}" for line in lines)
-
-
-def _bounded(lines: list[str]) -> list[str]:
-    rest = len(lines) - _MAX_LINES
-    return [*lines[:_MAX_LINES], f"and {rest} more"] if rest > 0 else lines
 
 
 def _one_each(rules: Iterable[CommandRule]) -> list[CommandRule]:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from policies.errors import listed
 from sandbox.git.apply import DoesNotApply, plain
 from sandbox.git.manifest import SYMLINK, ManifestEntry
 from sandbox.git.run import GitRefused, run_git
@@ -40,10 +41,9 @@ def merge(
             if conflict:
                 conflicts.append(f"{plain(os.fsdecode(path))}: {conflict}")
     if conflicts:
-        shown = "; ".join(conflicts[:_SHOWN])
-        more = f"; and {len(conflicts) - _SHOWN} more" if len(conflicts) > _SHOWN else ""
+        shown = listed(conflicts, _SHOWN, between="; ")
         raise DoesNotApply(
-            f"the patch can't be merged: {shown}{more}. Nothing was changed.",
+            f"the patch can't be merged: {shown}. Nothing was changed.",
             conflicts=tuple(conflicts),
         )
     return results

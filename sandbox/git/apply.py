@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from policies.errors import CarryingError
+from policies.errors import CarryingError, listed
 from sandbox.errors import PatchError
 from sandbox.git.manifest import ManifestEntry
 from sandbox.git.run import GitRefused, run_git
@@ -84,7 +84,7 @@ def _applied(
     *,
     backwards: bool,
 ) -> dict[bytes, ManifestEntry]:
-    listed = b"".join(
+    rows = b"".join(
         b"%06o %s 0\t%s\0" % (entry.mode, entry.blob.encode(), path)
         for path, entry in sorted(entries.items())
     )
@@ -92,7 +92,7 @@ def _applied(
         store.directory,
         ("update-index", "-z", "--index-info"),
         index=index,
-        stdin=listed,
+        stdin=rows,
         timeout_s=timeout_s,
     )
     try:
@@ -105,9 +105,8 @@ def _applied(
         )
     except GitRefused as refused:
         conflicts = _conflicts(refused.complaint)
-        shown = "; ".join(conflicts[:5]) or str(refused)
-        more = f"; and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
-        raise DoesNotApply(f"the patch does not fit: {shown}{more}", conflicts=conflicts) from None
+        shown = listed(conflicts, 5, empty=str(refused), between="; ")
+        raise DoesNotApply(f"the patch does not fit: {shown}", conflicts=conflicts) from None
     out = run_git(store.directory, ("ls-files", "-s", "-z"), index=index, timeout_s=timeout_s)
     found = [_listed(row) for row in out.split(b"\0")[:-1]]
     sizes = {entry.blob: entry.size for entry in entries.values()}

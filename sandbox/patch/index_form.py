@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from policies.errors import listed
 from sandbox.git import config
 from sandbox.git.attributes import (
     LIMIT_BYTES,
@@ -92,9 +93,8 @@ def in_words(form: IndexForm, patch: str) -> str:
 
 
 def _listed(paths: Mapping[bytes, str]) -> str:
-    shown = [f"{os.fsdecode(path)} ({words})" for path, words in sorted(paths.items())[:_NAMED]]
-    more = len(paths) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    rows = sorted(paths.items())
+    return listed((f"{os.fsdecode(path)} ({words})" for path, words in rows), _NAMED)
 
 
 def _stored(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from policies.errors import listed
 from policies.policy import WorkspaceRules
 from sandbox.container.prepared_image import PreparedImage
 from sandbox.container.spec import shelf
@@ -97,9 +98,8 @@ def take(
             restless |= _changed_between(before, looked)
         else:
             if restless:
-                on_progress(
-                    f"changed while it was copied: {_named(restless)} (taken at one moment)"
-                )
+                names = listed(map(os.fsdecode, sorted(restless)), _NAMED)
+                on_progress(f"changed while it was copied: {names} (taken at one moment)")
             return (looked, *taken)
     raise AssertionError("unreachable")
 
@@ -215,11 +215,6 @@ def _on_last(
 
 def _layer(packer: Packer) -> LayerContent:
     return LayerContent(packer.stream, packer.size, packer.key)
-
-
-def _named(paths: Collection[bytes]) -> str:
-    shown = ", ".join(map(os.fsdecode, sorted(paths)[:_NAMED]))
-    return shown + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
 def load_layer(engine: Engine, image: str, content: LayerContent, *, layers: int = 1) -> bool:

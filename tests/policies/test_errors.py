@@ -2,7 +2,7 @@
 
 import pytest
 
-from policies.errors import duration
+from policies.errors import duration, first_lines, listed
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from policies.errors import duration
 )
 def test_duration_is_told_in_the_units_that_fit(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_items_past_the_bound_are_told_by_their_number() -> None:
+    assert listed("abc", 3) == "a, b, c"
+    assert listed("abcd", 2, between="; ") == "a; b and 2 more"
+    assert listed("", 2) == "none"
+    assert first_lines("abc", 3) == ["a", "b", "c"]
+    assert first_lines("abcd", 2) == ["a", "b", "and 2 more"]

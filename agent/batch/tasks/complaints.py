@@ -5,6 +5,7 @@ Owns the form of such a line. Refuses to know what may be wrong.
 
 from agent import untrusted_text
 from agent.errors import UsageError
+from policies.errors import first_lines
 
 _SHOWN = 20
 _KEY_LIMIT = 200
@@ -35,7 +36,4 @@ class Complaints:
     def settle(self) -> None:
         """Raises `UsageError`: the message is a line for each complaint, in order, up to twenty."""
         if self._lines:
-            lines = list(self._lines)
-            more = len(lines) - _SHOWN
-            rest = [f"and {more} more of these"] if more > 0 else []
-            raise UsageError("\n".join((*lines[:_SHOWN], *rest)))
+            raise UsageError("\n".join(first_lines(self._lines, _SHOWN)))

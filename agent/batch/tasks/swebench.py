@@ -15,6 +15,7 @@ from agent.batch.tasks.entries import HALVED, KnownOfRow, halved
 from agent.batch.tasks.folders import plain_name
 from agent.batch.tasks.form import ENTRY_KEYS
 from agent.batch.tasks.row import TaskRow
+from policies.errors import listed
 from policies.file.fields import shown_value
 from policies.file.scalars import is_path
 from policies.suggestion import nearest
@@ -64,9 +65,8 @@ class InstanceRows:
                 "each is used, and the engine has to have it"
             )
         if self._strange:
-            names = [one_line(name) for name in sorted(self._strange)]
-            more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
-            notes.append(f"columns that are not used: {', '.join((*names[:_SHOWN], *more))}")
+            names = listed(map(one_line, sorted(self._strange)), _SHOWN)
+            notes.append(f"columns that are not used: {names}")
         return tuple(notes)
 
     def __call__(self, row: TaskRow) -> tuple[TaskRow, KnownOfRow] | None:

@@ -14,6 +14,7 @@ from agent.review.opinion.form import GIVE_OPINION
 from agent.risk.credentials import SecretMask
 from agent.untrusted_text import decode, one_line, path_text, visible
 from agent.verification import Verification, in_words
+from policies.errors import first_lines
 from policies.frozen import dataclass
 from sandbox.patch.selection import FileDiff, file_diffs
 from sandbox.patch.values import Change
@@ -90,12 +91,14 @@ def material(
     """
     mark = token_hex(12)
     diff, unshown = _diff(delivery)
+    findings = first_lines(_findings(delivery), _FINDINGS_LISTED)
+    files = first_lines(_files(delivery.changes()), _FILES_LISTED)
     pieces = [
         ("the task that the agent was given", _cut(task, _TASK_CHARACTERS)),
         ("what the agent said last", _cut(last_words, _WORDS_CHARACTERS)),
         ("what the operator's check of the patch came to", _checked(verification)),
-        ("findings of the export gate", "\n".join(_findings(delivery)) or "none"),
-        ("files of the patch", "\n".join(_files(delivery.changes()))),
+        ("findings of the export gate", "\n".join(findings) or "none"),
+        ("files of the patch", "\n".join(files)),
         ("the patch", diff),
     ]
     said = [_wrapped(mark, name, text) for name, text in pieces]
@@ -123,16 +126,14 @@ def _checked(result: Verification) -> str:
 
 
 def _findings(delivery: DeliveredPatch) -> Iterator[str]:
-    for one in delivery.findings[:_FINDINGS_LISTED]:
+    for one in delivery.findings:
         line = f":{one.line}" if one.line is not None else ""
         where = f"{path_text(one.path)}{line}" if one.path else "the patch"
         yield f"{one.severity.name.lower()} {one.id}: {where}: {one_line(one.reason, 400)}"
-    if len(delivery.findings) > _FINDINGS_LISTED:
-        yield f"and {len(delivery.findings) - _FINDINGS_LISTED} more"
 
 
 def _files(changes: Sequence[Change]) -> Iterator[str]:
-    for change in changes[:_FILES_LISTED]:
+    for change in changes:
         moved = f"{path_text(change.old_path)} -> " if change.old_path else ""
         lines = "binary"
         if change.added_lines is not None:
@@ -141,8 +142,6 @@ def _files(changes: Sequence[Change]) -> Iterator[str]:
         if change.old_mode != change.new_mode:
             mode = f", mode {change.old_mode:o} -> {change.new_mode:o}"
         yield f"{change.kind} {moved}{path_text(change.path)} ({lines}{mode})"
-    if len(changes) > _FILES_LISTED:
-        yield f"and {len(changes) - _FILES_LISTED} more files"
 
 
 def _diff(delivery: DeliveredPatch) -> tuple[str, str]:

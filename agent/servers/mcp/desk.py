@@ -28,6 +28,7 @@ from agent.risk.finding import Finding
 from agent.untrusted_text import one_line, path_text
 from agent.verification import Verification, verify
 from policies.decision import Answered, Ask, Call, Declined, Deny, decide
+from policies.errors import first_lines
 from policies.file.scalars import spelled_size
 from policies.frozen import dataclass
 from sandbox.errors import ContainerGone, SandboxError
@@ -230,10 +231,9 @@ def _now() -> Generator[None]:
 
 def refusals_in_words(findings: Iterable[Finding]) -> str:
     """A line for each finding that refuses, bounded."""
-    lines = [
-        one_line(f"- {finding.id}: {path_text(finding.path)}: {finding.reason}", 400)
+    lines = (
+        one_line(f"{finding.id}: {path_text(finding.path)}: {finding.reason}", 400)
         for finding in findings
         if finding.refuses
-    ]
-    more = [f"- and {len(lines) - _FINDINGS} more"] if len(lines) > _FINDINGS else []
-    return "\n".join([*lines[:_FINDINGS], *more])
+    )
+    return "\n".join(f"- {line}" for line in first_lines(lines, _FINDINGS))

@@ -44,6 +44,7 @@ from agent.errors import RecordError
 from agent.record.store import runs_directory
 from agent.terminal.screen import print_line
 from agent.untrusted_text import visible
+from policies.errors import first_lines
 from sandbox.engine.docker import Engine
 
 _NAMED = 5
@@ -215,10 +216,8 @@ def _finish(files: ResultFiles, tally: Tally) -> bool:
 
 
 def _tell(notes: Sequence[str]) -> None:
-    for note in notes[:_NAMED]:
+    for note in first_lines(notes, _NAMED):
         print(f"moonpool: {note}", file=sys.stderr)
-    if len(notes) > _NAMED:
-        print(f"moonpool: and {len(notes) - _NAMED} more", file=sys.stderr)
 
 
 COMMAND = Command(

@@ -285,7 +285,7 @@ def test_all_complaints_come_at_once(refused: Refused) -> None:
         "t.yaml:3: task: is missing: say what the agent is to do",
     ]
     many = "".join(f"- {{id: t{n}, workspace: repos/one}}\n" for n in range(33))
-    assert refused("t.yaml", many)[-1] == "and 13 more of these"
+    assert refused("t.yaml", many)[-1] == "and 13 more"
 
 
 def test_ten_thousand_tasks_have_their_lines(tasks_of: Read, refused: Refused) -> None:

@@ -143,7 +143,7 @@ def test_a_flood_of_files_is_counted(strict: ReviewedRun) -> None:
     work = "python3 -c 'for n in range(500): open(str(n), \"w\")'"
     strict.steps = (call("bash", command=work), say("done"))
     strict.go(opinion())
-    assert "and 100 more files" in strict.question
+    assert "and 100 more" in strict.question
 
 
 def test_a_secret_that_the_gate_found_is_not_sent(strict: ReviewedRun) -> None:
