@@ -49,6 +49,10 @@ class VolumeRefused(EngineError):
 class ImageUnusable(SandboxError):
     """The image is missing or can't hold a guest."""
 
+    @classmethod
+    def missing(cls, name: str) -> "ImageUnusable":
+        return cls(f"there is no image {name}: get it with `moonpool image build {name}`")
+
 
 class SetupFailed(SandboxError):
     """A policy's set-up does not come to its end, or leaves what must not be kept."""

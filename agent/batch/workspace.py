@@ -42,13 +42,8 @@ def _found(
 ) -> ImageFolder:
     from images.build import ensure  # noqa: PLC0415 - few tasks leave it open
     from sandbox.engine.docker import Engine  # noqa: PLC0415
-    from sandbox.errors import ImageUnusable  # noqa: PLC0415
     from sandbox.workspace.work_folder import work_folder  # noqa: PLC0415
 
     engine = Engine.connect(environ)
-    name = order.policy.image
-    reference = ensure(engine, name, on_progress=lambda _: None)
-    image = engine.image(reference)
-    if image is None:
-        raise ImageUnusable(f"the image {name!r} was removed while it was looked at")
-    return work_folder(engine, image, candidates)
+    reference = ensure(engine, order.policy.image, on_progress=lambda _: None)
+    return work_folder(engine, engine.existing_image(reference), candidates)

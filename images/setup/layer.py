@@ -18,7 +18,7 @@ from sandbox.container import prepared_image
 from sandbox.container.prepared_image import REPOSITORY, layer_file
 from sandbox.engine.docker import Engine
 from sandbox.engine.values import LABEL_SETUP, ImageInfo
-from sandbox.errors import ImageUnusable, SetupFailed
+from sandbox.errors import SetupFailed
 from sandbox.workspace.source import Workspace
 
 _FORM = 2
@@ -52,7 +52,7 @@ def reference(engine: Engine, base: str, policy: Policy, workspace: Workspace) -
     Raises:
         ImageUnusable, WorkspaceError, EngineError: as `find_or_make`.
     """
-    below = _below(engine, base)
+    below = engine.existing_image(base)
     return f"{REPOSITORY}:{_keyed(below, workspace, policy)[0]}"
 
 
@@ -75,7 +75,7 @@ def find_or_make(
         SetupFailed: a command failed, took too long or too much, or left a secret.
         ImageUnusable, WorkspaceError, EngineError: as they say.
     """
-    below = _below(engine, base)
+    below = engine.existing_image(base)
     key, inputs = _keyed(below, workspace, policy)
 
     def standing() -> SetupLayer | None:
@@ -98,13 +98,6 @@ def find_or_make(
     for note in prepared_image.notes(policy, layer.replaced):
         on_progress(note)
     return layer
-
-
-def _below(engine: Engine, base: str) -> ImageInfo:
-    found = engine.image(base)
-    if found is None:
-        raise ImageUnusable(f"there is no image {base}: build it with `moonpool image build`")
-    return found
 
 
 def _keyed(

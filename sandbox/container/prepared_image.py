@@ -173,9 +173,7 @@ def image_of(engine: Engine, policy: Policy, image: str | None) -> ImageInfo:
     )
     info = None if is_path(said) else next(filter(None, map(engine.image, refs)), None)
     if info is None:
-        raise ImageUnusable(
-            f"there is no image {said}: get it with `moonpool image build {policy.image}`"
-        )
+        raise ImageUnusable.missing(said)
     return info
 
 

@@ -26,6 +26,7 @@ from sandbox.errors import (
     EngineDiskFull,
     EngineError,
     EngineUnavailable,
+    ImageUnusable,
     VolumeRefused,
 )
 
@@ -126,6 +127,13 @@ class EngineImages:
         with translated(f"looking at the image {ref}"):
             raw = self._looked_at(f"/images/{path_part(ref)}/json")
         return None if raw is None else _image_info(raw)
+
+    def existing_image(self, ref: str) -> ImageInfo:
+        """As `image`. Raises `ImageUnusable` where there is none."""
+        found = self.image(ref)
+        if found is None:
+            raise ImageUnusable.missing(ref)
+        return found
 
     def history(self, ref: str) -> list[dict[str, Any]]:
         """What an image was made by, and its whole description first, as the engine's API gives

@@ -130,5 +130,5 @@ def test_an_image_that_has_a_layers_name_alone_is_none(policy: Policy, workspace
 
 
 def test_no_image_to_begin_with_is_said(policy: Policy, workspace: Path) -> None:
-    with pytest.raises(ImageUnusable, match="there is no image missing"):
+    with pytest.raises(ImageUnusable, match="there is no image missing: get it"):
         find_or_make(EveryLayer(), "missing", policy, workspace, on_progress=lambda _: None)

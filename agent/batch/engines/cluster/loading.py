@@ -28,8 +28,6 @@ from sandbox.container import guest_runtime
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.engine.docker import Engine
 from sandbox.engine.image_transfer import take_apart
-from sandbox.engine.values import ImageInfo
-from sandbox.errors import ImageUnusable
 from sandbox.git import config
 from sandbox.threads import Recent
 from sandbox.workspace.scan import scan
@@ -94,12 +92,12 @@ class CargoLoader:
     def _found_images(self, policy: Policy, place: Workspace) -> list[NeededImage]:
         engine = self._engine
         ref = image_for(policy, place, engine, on_progress=_quiet)
-        info = _looked_at(engine, ref)
+        info = engine.existing_image(ref)
         images = [NeededImage(ref=ref, layers=info.layers)]
         if guest_runtime.is_needed(info):
             trust = local_authorities()
             brought = ensure_recipe(engine, find(RUNTIME), trust, on_progress=_quiet)
-            layers = _looked_at(engine, brought).layers
+            layers = engine.existing_image(brought).layers
             images.insert(0, NeededImage(ref=brought, layers=layers, also=guest_runtime.REFERENCE))
         return images
 
@@ -132,16 +130,9 @@ class CargoLoader:
 
     def _prepared_of(self, ref: str) -> PreparedImage:
         def made() -> PreparedImage:
-            return prepare(self._engine, _looked_at(self._engine, ref), on_progress=_quiet)
+            return prepare(self._engine, self._engine.existing_image(ref), on_progress=_quiet)
 
         return self._prepared.get(ref, made)
-
-
-def _looked_at(engine: Engine, ref: str) -> ImageInfo:
-    found = engine.image(ref)
-    if found is None:
-        raise ImageUnusable(f"there is no image {ref} any more: try again")
-    return found
 
 
 def _quiet(_text: str) -> None:

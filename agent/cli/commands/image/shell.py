@@ -20,7 +20,7 @@ from images.build import ensure
 from sandbox.container import throwaway_shell
 from sandbox.container.prepared_image import PreparedImage, prepare
 from sandbox.engine.docker import Engine
-from sandbox.errors import ImageUnusable, SandboxError
+from sandbox.errors import SandboxError
 
 NAME = argument("IMAGE")
 _PIECE = 1 << 14
@@ -47,10 +47,7 @@ def look_into(engine: Engine, reference: str, name: str) -> PreparedImage:
     Raises:
         SandboxError: the image can't hold one, or the engine fails.
     """
-    info = engine.image(reference)
-    if info is None:
-        raise ImageUnusable(f"the image {reference} is gone again: build it once more")
-    prepared = prepare(engine, info, on_progress=progress)
+    prepared = prepare(engine, engine.existing_image(reference), on_progress=progress)
     print(f"{name}, sealed: no network, no rights, and nothing of it stays. `exit` ends it.")
     # A window that is closed sends SIGHUP, which would end this process before the container goes.
     with (

@@ -16,7 +16,6 @@ from policies.operator.kernel_diff import more_in_kernel
 from policies.policy import Policy
 from sandbox.container.prepared_image import prepare
 from sandbox.engine.docker import Engine
-from sandbox.errors import ImageUnusable
 
 MORE = 1
 """The code of `policy diff` where the second policy allows more: what `diff` itself gives."""
@@ -62,10 +61,7 @@ def _inventory(policy: Policy) -> Inventory:
     if policy.setup.makes_layer:
         progress("what the policy's set-up installs is not looked at")
     ref = ensure(engine, policy.image, on_progress=progress)
-    image = engine.image(ref)
-    if image is None:
-        raise ImageUnusable(f"the image {ref} is gone again: build it once more")
-    return prepare(engine, image, on_progress=progress).inventory
+    return prepare(engine, engine.existing_image(ref), on_progress=progress).inventory
 
 
 def _row(item: WiderPermission) -> dict[str, object]:

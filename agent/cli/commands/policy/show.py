@@ -53,11 +53,7 @@ def _resolved(policy: Policy, given: Given) -> int:
     engine = Engine.connect(environment.environ())
     info = held(engine, ref)
     if info is None:
-        raise ImageUnusable(
-            f"there is no image {ref}, and which files a policy lets run depends on it: build "
-            f"it with `moonpool image build {ref}`, or name another by --image "
-            "(`moonpool image list`)"
-        )
+        raise ImageUnusable.missing(ref)
     if policy.setup.makes_layer and not given[IMAGE]:
         print(
             "what the policy's set-up installs is not in this list: name its layer by --image "
