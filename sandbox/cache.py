@@ -20,6 +20,7 @@ from sandbox.errors import SandboxError
 _SEALED = b"moonpool 1\n"
 """What a sealed file begins with."""
 _LENGTH_BYTES, _DIGEST_BYTES = 8, 32
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def regular_file(
@@ -45,8 +46,45 @@ def regular_file(
     if not stat.S_ISREG(mode):
         os.close(handle)
         kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(kind, "it is no regular file")
+        raise OSError(kind, "it is no regular file", path)
     return os.fdopen(handle, "rb", buffering=buffering)
+
+
+class InTheWayError(NotADirectoryError):
+    """A part of a path is a link or a file."""
+
+    def __init__(self, path: bytes) -> None:
+        super().__init__(errno.ENOTDIR, "a link or a file is in the way", path)
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,), vars(self)
+
+
+@contextlib.contextmanager
+def folder_below(top: int | Path, parts: Iterable[bytes]) -> Generator[int]:
+    """An open directory of a stranger's, reached from `top` by no link; `top` may be one.
+
+    Raises:
+        InTheWayError: a part is no directory.
+        OSError: it can't be opened, or is not there.
+    """
+    directory = os.dup(top) if isinstance(top, int) else os.open(top, _DIRECTORY)
+    try:
+        above = b""
+        for part in parts:
+            above += b"/" + part
+            try:
+                inner = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            except OSError as problem:
+                if problem.errno in {errno.ENOTDIR, errno.ELOOP}:
+                    raise InTheWayError(above[1:]) from None
+                raise
+            os.close(directory)
+            directory = inner
+        yield directory
+    finally:
+        os.close(directory)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

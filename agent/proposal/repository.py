@@ -11,16 +11,16 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from sandbox.cache import regular_file
+from sandbox.cache import folder_below, regular_file
 
 _MAX_BYTES = 1 << 20
 _MAX_LISTED = 5_000
 """Names that are looked at in one folder."""
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class RepositoryFiles:
@@ -59,13 +59,9 @@ class RepositoryFiles:
         return self._listed[folder]
 
     def _list(self, folder: str) -> tuple[str, ...]:
-        try:
-            opened = self._open_folder(folder)
-        except OSError:
-            return ()
         names = []
         try:
-            with os.scandir(opened) as entries:
+            with self._opened(folder) as opened, os.scandir(opened) as entries:
                 for count, entry in enumerate(entries):
                     if count == _MAX_LISTED:
                         self.problems.append(
@@ -77,21 +73,13 @@ class RepositoryFiles:
                         names.append(entry.name)
         except OSError:
             return ()
-        finally:
-            os.close(opened)
         return tuple(sorted(names))
 
-    def _open_folder(self, folder: str) -> int:
-        if ".." in folder.split("/"):  # a manifest names files too
+    def _opened(self, folder: str) -> AbstractContextManager[int]:
+        parts = os.fsencode(folder).split(b"/") if folder else []
+        if b".." in parts:  # a manifest names files too
             raise OSError(errno.EINVAL, "`..` may lead out of the repository")
-        opened = os.open(self._root, _FOLDER & ~os.O_NOFOLLOW)
-        for part in folder.split("/") if folder else ():
-            try:
-                below = os.open(part, _FOLDER, dir_fd=opened)
-            finally:
-                os.close(opened)
-            opened = below
-        return opened
+        return folder_below(self._root, parts)
 
     def text(self, path: str, max_bytes: int = _MAX_BYTES) -> str | None:
         """The file as text; None where it is no regular file, too large, or unreadable."""
@@ -102,12 +90,8 @@ class RepositoryFiles:
     def _text(self, path: str, max_bytes: int) -> str | None:
         folder, _, name = path.rpartition("/")
         try:
-            opened = self._open_folder(folder)
-            try:
-                with regular_file(name, directory=opened) as file:
-                    data = file.read(max_bytes + 1)
-            finally:
-                os.close(opened)
+            with self._opened(folder) as opened, regular_file(name, directory=opened) as file:
+                data = file.read(max_bytes + 1)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from policies.policy import Policy
-from sandbox.cache import regular_file
+from sandbox.cache import folder_below, regular_file
 from sandbox.errors import WorkspaceError
 from sandbox.git.ignore import OperatorPatterns
 from sandbox.workspace.secret_files import live_secret
@@ -90,16 +90,8 @@ def _opened(workspace: "Path | ImageTree", path: bytes) -> IO[bytes]:
     if not isinstance(workspace, Path):
         return workspace.open_file(path)
     *folders, name = path.split(b"/")
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
-    at = os.open(workspace, flags)
-    try:
-        for folder in folders:
-            below = os.open(folder, flags, dir_fd=at)
-            os.close(at)
-            at = below
-        return regular_file(name, directory=at, buffering=0)
-    finally:
-        os.close(at)
+    with folder_below(workspace, folders) as directory:
+        return regular_file(name, directory=directory, buffering=0)
 
 
 def _refused(path: bytes, why: str) -> WorkspaceError:

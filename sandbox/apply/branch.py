@@ -17,7 +17,8 @@ from sandbox.apply.directory import check_link
 from sandbox.apply.merge import changed_by, changes_between
 from sandbox.apply.repo_objects import Objects
 from sandbox.apply.repo_tree import CommitTree
-from sandbox.apply.target import InTheWayError, Target, work_on
+from sandbox.apply.target import NEW_FILE, Target, work_on
+from sandbox.cache import InTheWayError
 from sandbox.errors import PatchError
 from sandbox.git import alternates, linked_tree
 from sandbox.git.alternates import NotLent
@@ -27,7 +28,6 @@ from sandbox.git.store import Store
 from sandbox.patch.baseline import Baseline
 from sandbox.patch.values import Change
 
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _IDENTITY = "Moonpool <moonpool@moonpool.invalid>"
 
@@ -171,7 +171,7 @@ def _write(git: Target, object_id: str, loose: Path) -> None:
             os.mkdir(last, dir_fd=directory)
         with git.parent(b"objects/" + folder + b"/" + name) as (directory, last):
             temporary = b"tmp_obj_moonpool_" + os.urandom(6).hex().encode()
-            file = os.open(temporary, _MAKE, 0o444, dir_fd=directory)
+            file = os.open(temporary, NEW_FILE, 0o444, dir_fd=directory)
             try:
                 with open(file, "wb") as out:
                     out.write(loose.read_bytes())

@@ -13,14 +13,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from policies.frozen import dataclass
-from sandbox.apply.target import InTheWayError, PresentFile, Target
+from sandbox.apply.target import NEW_FILE, PresentFile, Target
+from sandbox.cache import InTheWayError
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, SYMLINK, ManifestEntry
 from sandbox.git.store import Store
 
 STAGING_PREFIX = b".moonpool-apply-"
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 
 
@@ -115,7 +115,7 @@ class _Replacing:
             return
         executable = entry.mode == EXECUTABLE
         before = self._wanted.removed.get(path)
-        made = os.open(name, _NEW, 0o777 if executable else 0o666, dir_fd=directory)
+        made = os.open(name, NEW_FILE, 0o777 if executable else 0o666, dir_fd=directory)
         with open(made, "wb") as file:
             file.writelines(self._store.read(entry.blob))
             if before is not None and before.entry.mode != SYMLINK:
@@ -128,7 +128,9 @@ class _Replacing:
             b"old-%d %s\n" % (number, repr(os.fsdecode(path)).encode("utf-8", "replace"))
             for number, path in enumerate(self._wanted.removed)
         ]
-        with open(os.open(b"README", _NEW, 0o600, dir_fd=self._staging.directory), "wb") as file:
+        with open(
+            os.open(b"README", NEW_FILE, 0o600, dir_fd=self._staging.directory), "wb"
+        ) as file:
             file.writelines(lines)
 
     def _set_aside(self, path: bytes, standing: PresentFile, name: bytes) -> None:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from policies.frozen import dataclass
-from sandbox.apply.target import InTheWayError, Target
+from sandbox.apply.target import Target
+from sandbox.cache import InTheWayError
 from sandbox.errors import PatchError
 
 OBJECT_LIMIT_BYTES = 256 << 20

@@ -8,12 +8,12 @@ import os
 import re
 from contextlib import suppress
 
-from sandbox.apply.target import InTheWayError, Target
+from sandbox.apply.target import NEW_FILE, Target
+from sandbox.cache import InTheWayError
 from sandbox.errors import PatchError
 
 _LIMIT_BYTES = 1 << 24
 _CHAIN_LIMIT = 5
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _COMMIT = re.compile(rb"[0-9a-f]{40}")
 # git-check-ref-format(1), for a name below refs/heads.
 _BAD_NAME = re.compile(
@@ -74,7 +74,7 @@ def make_branch(git: Target, branch: str, commit: str) -> None:
         with git.parent(path) as (directory, name):
             # As git does it: the name comes to be with all that stands in it, or not at all.
             lock = name + b".lock"
-            with open(os.open(lock, _MAKE, 0o644, dir_fd=directory), "wb") as file:
+            with open(os.open(lock, NEW_FILE, 0o644, dir_fd=directory), "wb") as file:
                 try:
                     file.write(commit.encode() + b"\n")
                     file.flush()

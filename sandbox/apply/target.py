@@ -4,23 +4,21 @@ Owns the walk: each part of a path is opened by itself, from the directory befor
 never gone through. Knows no patch.
 """
 
-import errno
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from policies.frozen import dataclass
-from sandbox.cache import regular_file
+from sandbox.cache import InTheWayError, folder_below, regular_file
 from sandbox.errors import PatchError
 from sandbox.git.manifest import EXECUTABLE, FILE, SYMLINK, ManifestEntry
 from sandbox.git.path_rules import is_dot_git
 from sandbox.git.store import Store
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE_BYTES = 1 << 20
 
 
@@ -81,7 +79,7 @@ class Target:
         Raises `InTheWayError` where a part is no directory, `FileNotFoundError` where one misses.
         """
         *above, name = path.split(b"/")
-        with _opened(self.root, above) as directory:
+        with folder_below(self.root, above) as directory:
             yield directory, name
 
     @contextmanager
@@ -101,7 +99,7 @@ class Target:
 
     def names(self, path: bytes) -> list[bytes]:
         """The names of all that is in the directory at the path."""
-        with _opened(self.root, path.split(b"/")) as directory:
+        with folder_below(self.root, path.split(b"/")) as directory:
             return [os.fsencode(name) for name in os.listdir(directory)]
 
     def below(self, path: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -110,7 +108,7 @@ class Target:
         directories = []
         while waiting:
             inside = waiting.pop()
-            with _opened(self.root, inside.split(b"/")) as directory:
+            with folder_below(self.root, inside.split(b"/")) as directory:
                 for name in os.listdir(directory):
                     found = inside + b"/" + os.fsencode(name)
                     mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
@@ -161,35 +159,6 @@ def work_on(path: Path, failing: str) -> Iterator[tuple[Target, Path]]:
             yield target, Path(scratch)
     except OSError as problem:
         raise PatchError(failing.format(problem)) from problem
-
-
-class InTheWayError(NotADirectoryError):
-    """A part of a path is a link or a file."""
-
-    def __init__(self, path: bytes) -> None:
-        super().__init__(errno.ENOTDIR, "a link or a file is in the way", path)
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path,), vars(self)
-
-
-@contextmanager
-def _opened(root: int, parts: list[bytes]) -> Iterator[int]:
-    directory = os.dup(root)
-    try:
-        for depth, part in enumerate(parts, 1):
-            try:
-                inner = os.open(part, _DIRECTORY, dir_fd=directory)
-            except OSError as problem:
-                if problem.errno in {errno.ENOTDIR, errno.ELOOP}:
-                    raise InTheWayError(b"/".join(parts[:depth])) from None
-                raise
-            os.close(directory)
-            directory = inner
-        yield directory
-    finally:
-        os.close(directory)
 
 
 def _look(directory: int, name: bytes, path: bytes, store: Store) -> Seen:

@@ -6,10 +6,10 @@ their tar.
 """
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from sandbox.cache import regular_file
 from sandbox.container.plan import BroughtFiles
 from sandbox.engine import tar
 from sandbox.errors import WorkspaceError
@@ -18,7 +18,6 @@ _BYTES_LIMIT = 1 << 30
 _COUNT_LIMIT = 50_000
 _PIECE_BYTES = 1 << 20
 _AGENT = 1000
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def archive(files: BroughtFiles) -> Iterator[bytes]:
@@ -63,13 +62,10 @@ def _of_folder(folder: Path, target: str) -> Iterator[bytes]:
                 raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is a link")
             yield tar.directory(inside + b"/" + name)
         for name in sorted(files):
-            handle = os.open(os.path.join(at, name), _READ)
-            with os.fdopen(handle, "rb") as stream:
-                found = os.fstat(handle)
+            with regular_file(os.path.join(at, name)) as stream:
+                found = os.fstat(stream.fileno())
                 total += found.st_size
                 count += 1
-                if not stat.S_ISREG(found.st_mode):
-                    raise WorkspaceError(f"{os.fsdecode(os.path.join(at, name))} is no file")
                 if total > _BYTES_LIMIT or count > _COUNT_LIMIT:
                     raise WorkspaceError(
                         f"{folder} holds more than {_COUNT_LIMIT} files or {_BYTES_LIMIT >> 20} MiB"

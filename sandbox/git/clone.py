@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sandbox.cache import regular_file
 from sandbox.errors import PatchError
 from sandbox.git import alternates
 from sandbox.git.alternates import NotLent
@@ -23,7 +24,6 @@ _WORK_TIMEOUT_S = 1800.0
 _REFERENCES_LIMIT_BYTES = 1 << 26
 _FILE_LIMIT_BYTES = 1 << 16
 _COUNT_LIMIT = 1_000_000
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z")
 _SHORT_ID = re.compile(r"[0-9a-f]{4,64}\Z")
 _NAME = re.compile(
@@ -195,15 +195,12 @@ def _references(top: Path) -> Iterator[tuple[bytes, bytes]]:
 def _content(path: Path, limit: int = _FILE_LIMIT_BYTES) -> bytes:
     """A regular file of a repository, by its own name; empty where there is none."""
     try:
-        file = os.open(path, _READ)
+        with regular_file(path) as stream:
+            data = stream.read(limit + 1)
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as error:
         raise PatchError(f"{path} can't be read: {error.strerror}") from error
-    with os.fdopen(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise PatchError(f"{path} is no file")
-        data = stream.read(limit + 1)
     if len(data) > limit:
         raise PatchError(f"{path} is too large")
     return data

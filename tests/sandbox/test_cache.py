@@ -55,3 +55,18 @@ def test_what_is_no_regular_file_is_neither_waited_for_nor_left_open(tmp_path: P
         with cache.regular_file(tmp_path / name, follow=True) as file:
             assert file.read() == b"x"
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_folder_is_reached_by_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").touch()
+    (tmp_path / "a/link").symlink_to("b")
+    with cache.folder_below(tmp_path, [b"a", b"b"]) as directory:
+        assert os.listdir(directory) == ["file"]
+    for name in (b"link", b"b/file"):
+        with (
+            pytest.raises(cache.InTheWayError) as caught,
+            cache.folder_below(tmp_path, [b"a", *name.split(b"/")]),
+        ):
+            pass
+        assert caught.value.path == b"a/" + name

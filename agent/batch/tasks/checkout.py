@@ -5,9 +5,7 @@ wait. What a name such as a branch led to the first time, it leads to for as lon
 there. How git is kept from running anything is `sandbox.git.clone`'s.
 """
 
-import fcntl
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ from pathlib import Path
 
 from agent.batch.task import GitWorkspace
 from agent.batch.tasks.addresses import protocol
-from sandbox.cache import write_atomically
+from sandbox.cache import alone, write_atomically
 from sandbox.errors import PatchError, WorkspaceError
 from sandbox.git import clone
 from sandbox.git.store import Store
@@ -38,10 +36,7 @@ def materialize(place: GitWorkspace, store: Path, *, environ: Mapping[str, str])
         ready = _ready(home, named)
         if ready is not None:
             return ready
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(home / "lock", flags, 0o600)) as lock:
-            # Threads count as processes do: each opens the file for itself.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(home, "making"):
             return _ready(home, named) or _made(place, home, named, environ)
     except (PatchError, OSError) as error:
         raise WorkspaceError(

@@ -98,7 +98,7 @@ def test_several_who_want_the_same_get_the_same(get: Callable[[str], Path], tmp_
     assert len(found) == 2
     (home,) = (tmp_path / "store").iterdir()
     assert sorted(entry.name for entry in home.iterdir()) == sorted(
-        ["lock", "named", *(path.name for path in found)]
+        ["making.lock", "named", *(path.name for path in found)]
     )
 
 
@@ -236,7 +236,7 @@ def test_file_in_place_of_the_repository_is_refused(
     with pytest.raises(WorkspaceError, match="invalid path"):
         get(commit)
     (home,) = (tmp_path / "store").iterdir()
-    assert sorted(entry.name for entry in home.iterdir()) == ["lock"]
+    assert sorted(entry.name for entry in home.iterdir()) == ["making.lock"]
 
 
 def test_nothing_is_written_through_a_link(
@@ -336,7 +336,7 @@ def test_file_of_it_that_is_a_link_or_a_pipe_is_refused(
         get("main")
     file.unlink()
     os.mkfifo(file)
-    with pytest.raises(WorkspaceError, match=r"is no file|is not a repository's"):
+    with pytest.raises(WorkspaceError, match=r"is no regular file|is not a repository's"):
         get("main")
 
 
