@@ -4,39 +4,19 @@ Signals reach the main thread alone. It tells each run, and the run raises by it
 or between two steps.
 """
 
-import queue
 import threading
-import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from agent.interrupts import NOW, Interrupts, SignalReceived, TimeUp
+from sandbox.pool.threads import BackgroundThreads
 
 Heard = TypeVar("Heard")
 T = TypeVar("T")
 _SHORTEST_S = 0.1
 """Before the clock is looked at again."""
-
-
-class _StandingThread:
-    """Does one piece of work after another; ends when nobody has it any more, and with the process.
-
-    To begin one costs 50 µs, which a model's first word would wait for each time.
-    """
-
-    def __init__(self) -> None:
-        work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        threading.Thread(target=_do, args=(work,), name="moonpool-awaited", daemon=True).start()
-        weakref.finalize(self, work.put, None).atexit = False
-        self.do = work.put
-
-
-def _do(pieces: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
-    while (piece := pieces.get()) is not None:
-        piece()
-        del piece  # what it holds would live until the next one
 
 
 class ThreadInterrupts(Interrupts):
@@ -51,7 +31,8 @@ class ThreadInterrupts(Interrupts):
         super().__init__()
         self._bell = threading.Condition()
         self._cancels: list[Callable[[], None]] = []
-        self._thread: _StandingThread | None = None
+        self._waiting: BackgroundThreads | None = None
+        """One thread to have work done in: to begin another costs each first word 50 us."""
 
     def receive(self, name: str) -> None:
         """Count it, and break off what waits."""
@@ -129,8 +110,8 @@ class ThreadInterrupts(Interrupts):
             with self._bell:
                 self._bell.notify_all()
 
-        thread, self._thread = self._thread or _StandingThread(), None
-        thread.do(finish)
+        thread, self._waiting = self._waiting or BackgroundThreads(1, name="awaited"), None
+        thread.submit(finish)
         with self._bell:
             while not (answer.done() or self.at_once) and (seconds := left_s()) > 0:
                 # Time that a run waits for others is none of its own, and then as much is left.
@@ -138,7 +119,7 @@ class ThreadInterrupts(Interrupts):
         with gate:
             over = True
         if answer.done():
-            self._thread = thread
+            self._waiting = thread
             return answer.result()
         self._raise_at(NOW)
         raise TimeUp
