@@ -161,8 +161,10 @@ def _requirement_text(value: object) -> str:
     return "nothing" if value is None else str(value)
 
 
-def _flag_text(value: object) -> str:
-    return str(value).lower()
+def _flag(path: str, about: str) -> BoundKey:
+    return BoundKey(
+        path=path, field=path, type=bool, about=about, spelled=lambda it: str(it).lower()
+    )
 
 
 def _number(path: str, kind: Any, about: str | None = None) -> BoundKey:
@@ -202,9 +204,7 @@ KEYS: tuple[PolicyKey, ...] = (
           "in the workspace can stand in a search or an address."),
     ListKey(path="commands", field="commands", type=Command, removed=ProgramName,
             about="Programs that may run. What is not listed does not run."),
-    BoundKey(path="exec_workspace", field="exec_workspace", type=bool,
-             spelled=_flag_text,
-             about="May scripts and binaries that live in the workspace run?"),
+    _flag("exec_workspace", "May scripts and binaries that live in the workspace run?"),
     _list("paths.write", Place, Combination.OWN,
           "Directories or files that may be written: relative to the workspace, or absolute. "
           "`/tmp` and home always may."),
@@ -221,9 +221,8 @@ KEYS: tuple[PolicyKey, ...] = (
              spelled=lambda value: str(value.value), rank=_HISTORIES.index, is_text=True,
              about="How much of .git goes into the container."),
     _size("workspace.max_bytes", about="Largest workspace that is copied."),
-    BoundKey(path="workspace.borrow", field="workspace.borrow", type=bool, spelled=_flag_text,
-             about="May objects come along that the repository borrows from another one of yours "
-             "(git clone --shared, --reference)? Only what its own references reach."),
+    _flag("workspace.borrow", "May objects come along that the repository borrows from another one "
+          "of yours (git clone --shared, --reference)? Only what its own references reach."),
     _list("setup.inputs", Pattern, Combination.COMMON_PATTERNS,
           "Patterns (gitignore form) of the workspace's files that set-up sees: manifests and lock "
           "files. A change of one makes set-up run again."),
@@ -239,9 +238,8 @@ KEYS: tuple[PolicyKey, ...] = (
     _list("setup.prepare", CommandLine, Combination.COMMON,
           "Shell lines that build in the workspace, without network. What they change is part of "
           "the baseline, not of the patch."),
-    BoundKey(path="setup.as_root", field="setup.as_root", type=bool,
-             spelled=lambda value: str(value).lower(),
-             about="Set-up's commands run as root, for apt and its like. The agent never does."),
+    _flag("setup.as_root",
+          "Set-up's commands run as root, for apt and its like. The agent never does."),
     BoundKey(path="setup.cooldown", field="setup.cooldown_s", type=Waiting,
              spelled=spelled_duration, rank=lambda value: -value, is_text=True,
              about="Set-up takes no release younger than this, where its client can: `7d`."),
