@@ -30,6 +30,7 @@ from agent.config.path_steps import opened_outside, refuse_inside
 from agent.errors import UsageError
 from policies.errors import PolicyError, Where
 from policies.file.document import parse, utf8
+from sandbox.cache import regular_file
 
 _WHAT: Final = "the skills"
 _INSTEAD: Final = "keep them somewhere else, or say --no-skills"
@@ -43,7 +44,6 @@ _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _NAME_CHARACTERS: Final = 64
 _FENCE: Final = "---"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def read_skills(
@@ -105,7 +105,8 @@ class _SkillReader:
         try:
             files = list(self._files(folder, handle))
         except OSError as error:
-            raise UsageError(f"the skill {folder} can't be read: {error.strerror}") from error
+            what = f"{error.filename}: {error.strerror}"
+            raise UsageError(f"the skill {folder} can't be read: {what}") from error
         finally:
             os.close(handle)
         manifest = next((it for it in files if it.path == MANIFEST), None)
@@ -134,13 +135,11 @@ class _SkillReader:
                 if stat.S_ISLNK(mode):
                     raise UsageError(f"{folder / path} is a link: put a copy of it there")
                 if name in names:
-                    yield self._kept(folder, path, os.open(name, _FILE, dir_fd=opened))
+                    with regular_file(name, directory=opened) as stream:
+                        data = stream.read(LARGEST_SKILLS + 1)
+                    yield self._kept(path, data)
 
-    def _kept(self, folder: Path, path: str, handle: int) -> SkillFile:
-        with os.fdopen(handle, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise UsageError(f"{folder / path} is no file: only files and folders are read")
-            data = stream.read(LARGEST_SKILLS + 1)
+    def _kept(self, path: str, data: bytes) -> SkillFile:
         self._count += 1
         self._bytes += len(data)
         if self._count > _MOST_FILES or self._bytes > LARGEST_SKILLS:

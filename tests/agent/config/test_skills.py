@@ -233,7 +233,7 @@ def test_a_link_to_another_place_of_the_operators_is_followed(
 
 def test_a_pipe_is_not_waited_for(folder: Path, workspace: Path) -> None:
     os.mkfifo(skill(folder) / "pipe")
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="pipe: it is no regular file"):
         read_skills(folder, workspace=workspace)
 
 
