@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ turns:
 """
 WORKSPACES = {"workspaces": ["packages/*"]}
 PNPM_12 = "export pnpm_config_pm_on_fail=ignore; npx --yes pnpm@12 install --lockfile-only"
-CLIENTS = {
+CLIENTS: Mapping[str, tuple[Mapping[str, object], str, str, str]] = {
     "npm": (WORKSPACES, "1.0.0", "package-lock.json", "npm install --package-lock-only"),
     "yarn 1": (WORKSPACES, "1.0.0", "yarn.lock", "npx --yes yarn@1 install --ignore-scripts"),
     "yarn 4": (
@@ -46,10 +47,9 @@ CLIENTS = {
 def test_each_workspace_finds_its_own_version(client: str, tmp_path: Path) -> None:
     said, other, lock, command = CLIENTS[client]
     test = "const old = require('old'), ms = require('ms/package.json').version\nconsole.log(old, "
-    files = {
-        "package.json": {"name": "all", "private": True, "scripts": {"test": "node packages/new"}}
-        | {"devDependencies": {"semver": "^7"}}
-        | said,
+    whole = {"name": "all", "private": True, "scripts": {"test": "node packages/new"}, **said}
+    files: dict[str, object] = {
+        "package.json": {**whole, "devDependencies": {"semver": "^7"}},
         "packages/old/package.json": {
             "name": "old", "version": "1.0.0", "dependencies": {"ms": "2.0.0"},
         },
@@ -59,7 +59,7 @@ def test_each_workspace_finds_its_own_version(client: str, tmp_path: Path) -> No
         },
         "packages/new/index.js": f"{test}'and', ms)\n",
     }  # fmt: skip
-    if not said.get("workspaces"):
+    if "workspaces" not in said:
         files["pnpm-workspace.yaml"] = "packages:\n  - packages/*\n"
     root = tmp_path / "repository"
     for name, content in files.items():

@@ -49,7 +49,7 @@ def test_a_shell_whose_window_is_closed_leaves_nothing(
 ) -> None:
     before = set(_shells(engine))
     with Terminal(
-        [SCRIPT, "image", "shell", image],
+        [str(SCRIPT), "image", "shell", image],
         directory=moonpool.directory,
         environ=moonpool.environ,
         wait_s=120,
