@@ -18,6 +18,8 @@ _INPUTS = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml",
     "pnpm-workspace.yaml",
 )  # fmt: skip
+_PATCHES = ("patches", ".yarn/patches")
+"""Where pnpm and yarn keep those that they apply to packages."""
 _QUIET = "--ignore-scripts --no-audit --no-fund"
 
 
@@ -47,6 +49,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     names = [name for name in _INPUTS if name in files]
     if "workspaces" in manifest or "pnpm-workspace.yaml" in names:
         names.append("**/package.json")
+    names += [f"{it}/*" for it in _PATCHES if files.listed(it)]
     return proposed._replace(
         inputs=tuple(ProposedLine(it, "says which packages, and which versions") for it in names),
         commands=(_install(files, str(manifest.get("packageManager"))),),
@@ -81,7 +84,9 @@ def _install(files: RepositoryFiles, client: str) -> ProposedLine:
     version = int(form[1]) if form else 0
     if lock == "pnpm-lock.yaml":
         major = named[1] if named else {5: 7, 6: 8}.get(version, 10)
-        line = f"npx --yes pnpm@{major} install --frozen-lockfile --ignore-scripts"
+        # What pnpm-workspace.yaml names as its hooks may come with a package.
+        hooks = "--ignore-pnpmfile"
+        line = f"npx --yes pnpm@{major} install --frozen-lockfile --ignore-scripts {hooks}"
     elif version:
         major = named[1] if named else 4 if version >= _YARN_4 else 3
         # In the form that every program knows, whatever .yarnrc.yml says.

@@ -39,6 +39,7 @@ def test_lock_decides_how_node_modules_are_made(
     (line,) = policy["setup"]["commands"]
     assert line.startswith(command.format("YARN_NODE_LINKER=node-modules npx --yes "))
     assert "--ignore-scripts" in line or "--mode=skip-build" in line
+    assert ("--ignore-pnpmfile" in line) == (lock == "pnpm-lock.yaml")
     assert policy["setup"]["network"] == ["npm"]
     assert policy["image"] == "node"
     assert policy["verify"] == "npm test"
@@ -48,6 +49,12 @@ def test_manifests_of_workspaces_are_inputs(proposed: Proposer) -> None:
     manifest = {**json.loads(PACKAGE), "workspaces": ["packages/*"]}
     policy = proposed({"package.json": json.dumps(manifest)})
     assert policy["setup"]["inputs"] == ["package.json", "**/package.json"]
+
+
+@pytest.mark.parametrize("folder", ["patches", ".yarn/patches"])
+def test_patches_of_packages_are_inputs(proposed: Proposer, folder: str) -> None:
+    policy = proposed({"package.json": PACKAGE, f"{folder}/tap@1.patch": ""})
+    assert policy["setup"]["inputs"] == ["package.json", f"{folder}/*"]
 
 
 def test_package_without_dependencies_needs_no_setup(proposed: Proposer) -> None:
