@@ -2,7 +2,7 @@
 
 Opt-in (`make test-real`): it needs the registry. The client itself writes the lock, by `docker run`
 on the engine's bridge. With what `init` proposes for it, and no edit, each workspace finds the
-version that it asks for, sealed and offline.
+version that it asks for, sealed and offline, by a script that calls the client itself.
 """
 
 import io
@@ -38,16 +38,26 @@ CLIENTS: Mapping[str, tuple[Mapping[str, object], str, str, str]] = {
         "touch yarn.lock; npx --yes @yarnpkg/cli-dist@4 install --mode=update-lockfile",
     ),
     "pnpm 8": ({}, "workspace:*", "pnpm-lock.yaml", "npx --yes pnpm@8 install --lockfile-only"),
-    "pnpm 12": ({"packageManager": "pnpm@12.0.0"}, "workspace:*", "pnpm-lock.yaml", PNPM_12),
+    "pnpm 12": ({"packageManager": "pnpm@12.21.0"}, "workspace:*", "pnpm-lock.yaml", PNPM_12),
 }
 """What the manifest says beside, how a workspace names another, the lock, and what writes it."""
+SCRIPTS = {
+    "npm": "npm run look --workspace new",
+    "yarn": "yarn workspace new run look",
+    "pnpm": "pnpm --filter new run look",
+}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_each_workspace_finds_its_own_version(client: str, tmp_path: Path) -> None:
     said, other, lock, command = CLIENTS[client]
     test = "const old = require('old'), ms = require('ms/package.json').version\nconsole.log(old, "
-    whole = {"name": "all", "private": True, "scripts": {"test": "node packages/new"}, **said}
+    whole = {
+        "name": "all",
+        "private": True,
+        "scripts": {"test": SCRIPTS[client.partition(" ")[0]]},
+        **said,
+    }
     files: dict[str, object] = {
         "package.json": {**whole, "devDependencies": {"semver": "^7"}},
         "packages/old/package.json": {
@@ -55,7 +65,8 @@ def test_each_workspace_finds_its_own_version(client: str, tmp_path: Path) -> No
         },
         "packages/old/index.js": "module.exports = require('ms/package.json').version\n",
         "packages/new/package.json": {
-            "name": "new", "version": "1.0.0", "dependencies": {"ms": "2.1.3", "old": other},
+            "name": "new", "version": "1.0.0", "scripts": {"look": "node ."},
+            "dependencies": {"ms": "2.1.3", "old": other},
         },
         "packages/new/index.js": f"{test}'and', ms)\n",
     }  # fmt: skip

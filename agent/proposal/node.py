@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.proposal.repository import RepositoryFiles, section
-from agent.proposal.values import Proposed, ProposedLine, not_in_recipe
+from agent.proposal.values import Lines, Proposed, ProposedLine, not_in_recipe
 
 NODE_MAJOR = 24
 """What the recipe holds; a test that runs it compares."""
 _UPPER_BOUND = re.compile(r"<=?\s*v?[\d.]+")
 _MAJOR = re.compile(r"(?<![\d.])\d{1,4}(?!\d)")
+_NAMED_CLIENT = re.compile(r"(pnpm|yarn)@(\d{1,3}(?:\.\d{1,4}){2})(?:\+|$)")
+_BROUGHT = "/opt/venv"
 _LARGEST_LOCK = 32 << 20
 _YARN_4 = 8
 """The first form of a lock that yarn 4 writes."""
@@ -27,10 +29,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     if "package.json" not in files:
         return None
     manifest = files.json("package.json")
-    needs = any(
-        isinstance(manifest.get(key), Mapping) and manifest[key]
-        for key in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
-    )
+    workspaces = "workspaces" in manifest or "pnpm-workspace.yaml" in files
     notes = [*not_in_recipe("Node.js", "", NODE_MAJOR, _least_major(files, manifest))]
     if ".npmrc" in files or ".yarnrc" in files or ".yarnrc.yml" in files:
         notes.append(
@@ -43,18 +42,25 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     proposed = Proposed(
         image="node", reason="package.json is JavaScript's", verify=verify, notes=tuple(notes)
     )
-    if not needs:
+    needs = any(
+        isinstance(manifest.get(key), Mapping) and manifest[key]
+        for key in ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+    )
+    if not needs and not workspaces:
         return proposed
-    why = "install scripts of packages, now without a network"
     names = [name for name in _INPUTS if name in files]
-    if "workspaces" in manifest or "pnpm-workspace.yaml" in names:
+    if workspaces:
         names.append("**/package.json")
     names += [f"{it}/*" for it in _PATCHES if files.listed(it)]
+    commands, programs = _install(files, str(manifest.get("packageManager")))
+    # npm takes what pnpm links to for a source, and runs what builds that.
+    rebuild = "pnpm rebuild" if "pnpm" in {it.value for it in programs} else "npm rebuild"
     return proposed._replace(
         inputs=tuple(ProposedLine(it, "says which packages, and which versions") for it in names),
-        commands=(_install(files, str(manifest.get("packageManager"))),),
+        commands=commands,
+        programs=programs,
         network=(ProposedLine("npm", "the registry that your own npm is configured for"),),
-        prepare=(ProposedLine("npm rebuild", why),),
+        prepare=(ProposedLine(rebuild, "install scripts of packages, now without a network"),),
     )
 
 
@@ -66,39 +72,47 @@ def _least_major(files: RepositoryFiles, manifest: Mapping[str, Any]) -> int | N
     return min(map(int, _MAJOR.findall(_UPPER_BOUND.sub("", text))), default=None)
 
 
-def _install(files: RepositoryFiles, client: str) -> ProposedLine:
-    """By the client whose lock is there.
+def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
+    """Commands, by the client whose lock is there, and the programs that they bring.
 
     Args:
         client: the one that the manifest names, with its version.
     """
     if "package-lock.json" in files or "npm-shrinkwrap.json" in files:
-        return ProposedLine(f"npm ci {_QUIET}", "exactly what the lock of npm says")
+        return (ProposedLine(f"npm ci {_QUIET}", "exactly what the lock of npm says"),), ()
     lock = next((it for it in ("pnpm-lock.yaml", "yarn.lock") if it in files), None)
     if lock is None:
         reason = "package.json has no lock: the newest that fit"
-        return ProposedLine(f"npm install --no-package-lock {_QUIET}", reason)
+        return (ProposedLine(f"npm install --no-package-lock {_QUIET}", reason),), ()
     text = files.text(lock, _LARGEST_LOCK) or ""
-    named = re.match(r"(?:pnpm|yarn)@(\d{1,2})\.", client)
+    named = _NAMED_CLIENT.match(client)
     form = re.search(r"(?m)^(?:lockfileVersion: '?|__metadata:\n  version: )(\d{1,2})\b", text)
     version = int(form[1]) if form else 0
-    if lock == "pnpm-lock.yaml":
-        major = named[1] if named else {5: 7, 6: 8}.get(version, 10)
+    name = package = lock.partition("-")[0].partition(".")[0]
+    if name == "pnpm":
+        wanted = str({5: 7, 6: 8}.get(version, 10))
         # What pnpm-workspace.yaml names as its hooks may come with a package.
-        hooks = "--ignore-pnpmfile"
-        line = f"npx --yes pnpm@{major} install --frozen-lockfile --ignore-scripts {hooks}"
+        line = f"{_BROUGHT}/bin/pnpm install --frozen-lockfile --ignore-scripts --ignore-pnpmfile"
     elif version:
-        major = named[1] if named else 4 if version >= _YARN_4 else 3
+        package, wanted = "@yarnpkg/cli-dist", "4" if version >= _YARN_4 else "3"
         # In the form that every program knows, whatever .yarnrc.yml says.
-        line = (
-            f"YARN_NODE_LINKER=node-modules npx --yes @yarnpkg/cli-dist@{major} "
-            "install --immutable --mode=skip-build"
-        )
+        line = f"YARN_NODE_LINKER=node-modules {_BROUGHT}/bin/yarn install --immutable"
+        line += " --mode=skip-build"
     else:
+        wanted = "1"
         # It would fetch each package from where the lock found it, and not from your own registry.
         line = (
-            "sed -i.found '/^  resolved /d' yarn.lock && npx --yes yarn@1 install "
+            f"sed -i.found '/^  resolved /d' yarn.lock && {_BROUGHT}/bin/yarn install "
             '--registry "$npm_config_registry" --frozen-lockfile --ignore-scripts && '
             "mv yarn.lock.found yarn.lock"
         )
-    return ProposedLine(line, f"exactly what {lock} says")
+    if named and named[1] == name:
+        wanted = named[2]
+    brought = ProposedLine(
+        f"npm install --global --prefix {_BROUGHT} {_QUIET} {package}@{wanted}",
+        f"{name}, which the lock is of, outside the workspace and first in PATH",
+    )
+    return (
+        (brought, ProposedLine(line, f"exactly what {lock} says")),
+        (ProposedLine(name, "scripts of package.json may call it"),),
+    )

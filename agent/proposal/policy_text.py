@@ -44,6 +44,7 @@ def policy_text(
             f"extends: {proposed.image if proposed.image in bundled_names() else 'default'}",
             *_comment(proposed.reason),
             f"image: {proposed.image}",
+            *_section("+commands", proposed.programs, indent=""),
             *_setup(proposed, packages),
             "",
         ]
@@ -71,12 +72,12 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
     yield from _section("prepare", proposed.prepare)
 
 
-def _section(key: str, lines: Lines) -> Iterator[str]:
+def _section(key: str, lines: Lines, indent: str = "  ") -> Iterator[str]:
     if lines:
-        yield f"  {key}:"
+        yield f"{indent}{key}:"
     reasons: dict[str, str] = {}
     for line in lines:
         reasons.setdefault(line.value, line.reason)
     for value, reason in reasons.items():
-        yield from _comment(reason, indent="    ")
-        yield f"    - {json.dumps(value)}"
+        yield from _comment(reason, indent=f"{indent}  ")
+        yield f"{indent}  - {json.dumps(value)}"

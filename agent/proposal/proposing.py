@@ -62,6 +62,7 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
         reason=reason,
         inputs=tuple(line for part in parts for line in part.inputs),
         commands=tuple(line for part in parts for line in part.commands),
+        programs=tuple(line for part in parts for line in part.programs),
         network=tuple(line for part in parts for line in part.network),
         prepare=tuple(line for part in parts for line in part.prepare),
         verify=next((part.verify for part in parts if part.verify), None),

@@ -20,6 +20,8 @@ class Proposed(NamedTuple):
     reason: str
     inputs: Lines = ()
     commands: Lines = ()
+    programs: Lines = ()
+    """That these install and the agent may run."""
     network: Lines = ()
     prepare: Lines = ()
     verify: ProposedLine | None = None

@@ -73,7 +73,9 @@ _WITHOUT_CHANGES = {
     outcomes.name_of(Finished): "nothing: there is no change to apply",
     outcomes.name_of(SandboxFailed): "moonpool doctor, unless it is said above what to do",
     outcomes.name_of(Crashed): "please report it with the log: it is a defect of Moonpool",
-    outcomes.name_of(ModelFailed): "moonpool run TASK, when the model's service answers again",
+    outcomes.name_of(
+        ModelFailed
+    ): "moonpool run TASK again, when what is said above is over or mended",
 }
 """What is to be done next, by outcome, where there is no patch to speak of."""
 _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}

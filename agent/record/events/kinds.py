@@ -240,7 +240,8 @@ def _metered(event: BudgetUsed) -> str:
         parts.append(f"${event.usd or 0.0:.4f} of ${event.usd_allowed:g}")
     elif event.usd:
         parts.append(f"${event.usd:.4f}")
-    parts.append(f"{duration(event.left_s)} left")
+    left_s = event.left_s
+    parts.append(f"{duration(left_s // 60 * 60 if left_s >= 120 else left_s)} left")
     return ", ".join(parts)
 
 

@@ -1,7 +1,8 @@
 # Node.js and npm as their makers publish them, for what Debian's release holds is not kept up any
 # more. They come by Debian's npm, which goes again; on other processors it stays.
 #
-# With the headers, so that native addons compile without a network. It comes after install.sh.
+# With the headers, where node-gyp keeps those that it fetched, so that native addons compile without a
+# network. It comes between install.sh and finish.sh, which makes the agent's home.
 set -eu
 node=24.22.3 npm=11.21.2
 case $(dpkg --print-architecture) in
@@ -23,3 +24,7 @@ find /usr/local/include/node/openssl/archs -mindepth 1 -maxdepth 1 ! -name "$ope
 # npm's own dependencies are bundled, so that nothing else comes.
 tar -xzf "npm-$npm.tgz"
 /usr/local/bin/node package/bin/npm-cli.js install --silent --global --prefix /usr/local --offline "./npm-$npm.tgz"
+kept=/etc/skel/.cache/node-gyp/$node
+mkdir -p "$kept"
+ln -s /usr/local/include "$kept/include"
+echo 11 >"$kept/installVersion"

@@ -10,39 +10,58 @@ PACKAGE = '{"scripts": {"test": "tap"}, "devDependencies": {"tap": "^1"}}'
 
 
 @pytest.mark.parametrize(
-    ("lock", "text", "client", "command"),
+    ("lock", "command"),
     [
-        ("package-lock.json", "", "", "npm ci"),
-        ("npm-shrinkwrap.json", "", "", "npm ci"),
-        ("yarn.lock", "", "", "sed -i.found '/^  resolved /d' yarn.lock && npx --yes yarn@1 "),
-        ("yarn.lock", "# x\n__metadata:\n  version: 6\n", "", "{}@yarnpkg/cli-dist@3 "),
-        ("yarn.lock", "# x\n__metadata:\n  version: 10\n", "", "{}@yarnpkg/cli-dist@4 "),
-        ("yarn.lock", "__metadata:\n  version: 8\n", "yarn@3.8.7", "{}@yarnpkg/cli-dist@3 "),
-        ("pnpm-lock.yaml", "lockfileVersion: 5.4\n", "", "npx --yes pnpm@7 "),
-        ("pnpm-lock.yaml", "lockfileVersion: '6.0'\n", "", "npx --yes pnpm@8 "),
-        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "", "npx --yes pnpm@10 "),
-        (
-            "pnpm-lock.yaml",
-            "lockfileVersion: '9.0'\n",
-            "pnpm@12.1.0+sha512.0",
-            "npx --yes pnpm@12 ",
-        ),
-        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@$(id).1", "npx --yes pnpm@10 "),
-        ("README", "", "", "npm install --no-package-lock"),
+        ("package-lock.json", "npm ci --ignore-scripts "),
+        ("npm-shrinkwrap.json", "npm ci --ignore-scripts "),
+        ("README", "npm install --no-package-lock --ignore-scripts "),
     ],
 )
 def test_lock_decides_how_node_modules_are_made(
-    proposed: Proposer, lock: str, text: str, client: str, command: str
+    proposed: Proposer, lock: str, command: str
 ) -> None:
-    manifest = {**json.loads(PACKAGE), "packageManager": client}
-    policy = proposed({"package.json": json.dumps(manifest), lock: text})
+    policy = proposed({"package.json": PACKAGE, lock: ""})
     (line,) = policy["setup"]["commands"]
-    assert line.startswith(command.format("YARN_NODE_LINKER=node-modules npx --yes "))
-    assert "--ignore-scripts" in line or "--mode=skip-build" in line
-    assert ("--ignore-pnpmfile" in line) == (lock == "pnpm-lock.yaml")
+    assert line.startswith(command)
     assert policy["setup"]["network"] == ["npm"]
     assert policy["image"] == "node"
     assert policy["verify"] == "npm test"
+    assert "+commands" not in policy
+
+
+@pytest.mark.parametrize(
+    ("lock", "text", "client", "brought"),
+    [
+        ("yarn.lock", "# yarn lockfile v1\n", "", "yarn@1"),
+        ("yarn.lock", "# yarn lockfile v1\n", "yarn@1.22.22+sha512.0", "yarn@1.22.22"),
+        ("yarn.lock", "# x\n__metadata:\n  version: 6\n", "", "@yarnpkg/cli-dist@3"),
+        ("yarn.lock", "# x\n__metadata:\n  version: 10\n", "pnpm@8.0.0", "@yarnpkg/cli-dist@4"),
+        ("yarn.lock", "__metadata:\n  version: 8\n", "yarn@4.9.1", "@yarnpkg/cli-dist@4.9.1"),
+        ("pnpm-lock.yaml", "lockfileVersion: 5.4\n", "", "pnpm@7"),
+        ("pnpm-lock.yaml", "lockfileVersion: '6.0'\n", "", "pnpm@8"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "", "pnpm@10"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@12.1.0+sha512.0", "pnpm@12.1.0"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@1.2.3;id", "pnpm@10"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@file:..", "pnpm@10"),
+    ],
+)
+def test_the_client_of_a_lock_is_brought_in_the_version_that_reads_it(
+    proposed: Proposer, lock: str, text: str, client: str, brought: str
+) -> None:
+    manifest = {**json.loads(PACKAGE), "packageManager": client}
+    policy = proposed({"package.json": json.dumps(manifest), lock: text})
+    bring, line = policy["setup"]["commands"]
+    assert bring.startswith("npm install --global --prefix /opt/venv --ignore-scripts ")
+    assert bring.endswith(f" {brought}")
+    assert "--ignore-scripts" in line or "--mode=skip-build" in line
+    assert ("--ignore-pnpmfile" in line) == (lock == "pnpm-lock.yaml")
+    assert policy["+commands"] == [lock[:4]]
+    assert policy["setup"]["prepare"] == [f"{'pnpm' if 'pnpm' in lock else 'npm'} rebuild"]
+
+
+def test_a_workspace_needs_set_up_though_its_root_depends_on_nothing(proposed: Proposer) -> None:
+    policy = proposed({"package.json": '{"workspaces": ["a"]}', "package-lock.json": ""})
+    assert policy["setup"]["commands"] == ["npm ci --ignore-scripts --no-audit --no-fund"]
 
 
 def test_manifests_of_workspaces_are_inputs(proposed: Proposer) -> None:

@@ -140,7 +140,7 @@ def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
         ("finished", "nothing: there is no change to apply"),
         ("running", "moonpool resume r"),
         ("sandbox failed", "moonpool doctor, unless it is said above"),
-        ("model failed", "moonpool run TASK, when the model's service answers again"),
+        ("model failed", "moonpool run TASK again, when what is said above is over or mended"),
         ("limit: turns", "moonpool run TASK, in other words"),
         ("crashed", "please report it with the log"),
         ("export refused", "moonpool show r --patch"),
