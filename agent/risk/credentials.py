@@ -63,7 +63,7 @@ _MASK = "•" * 8
 _MAY_HOLD_ONE = re.compile(
     r"://|PRIVATE KEY|PuTTY|AKC|AP[\dA-F]|A3T|ABIA|ACCA|AKIA|ASIA|gh[opsur]_|gl[a-z]+-|GR1348941"
     r"|eyJ|-us[0-9]|_authToken|sk-|github_pat_|AIza|hf_|AGE-SECRET|pypi-|SG\.|xox|sq0csp|k_live_"
-    r"|\d{8}:|[MNO][\w-]{23}|[a-z0-9/+]{24}|[\w\\\[\]^`-]{35}",
+    r"|AccountKey=|\d{8}:|[MNO][\w-]{23}|[a-z0-9/+]{24}|[\w\\\[\]^`-]{35}",
     re.IGNORECASE,
 )
 """Each rule's matches contain one of these. Many patches hold none of them, and then the rules need

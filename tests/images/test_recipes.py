@@ -40,7 +40,7 @@ def test_what_recipes_share_is_part_of_each_and_of_its_name(name: str) -> None:
     recipe = recipes.find(name)
     shared = {path for path in recipe.files if path.startswith("shared/")}
     every = {"shared/finish.sh", "shared/install.sh"}
-    assert shared == {"shared/backports.sh", *every}
+    assert shared == {"shared/backports.sh", "shared/node.sh", *every}
     dockerfile = recipe.files["Dockerfile"].decode()
     assert all(f"sh /tmp/{path}" in dockerfile for path in every)
     other = replace(recipe, files={**recipe.files, "shared/finish.sh": b""})

@@ -28,6 +28,10 @@ def test_no_match_of_any_rule_escapes_the_look_that_comes_first(
     assert credentials._MAY_HOLD_ONE.search(match[0])
 
 
+def test_a_key_whose_runs_are_all_short_does_not_escape_it() -> None:
+    assert credentials._MAY_HOLD_ONE.search(f"AccountKey={f'{0:023}=' * 3}{0:016}")
+
+
 def test_ordinary_code_does_not_load_the_rules() -> None:
     code = (
         "import sys; from agent.risk import credentials as c;"
