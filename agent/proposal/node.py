@@ -11,7 +11,8 @@ NODE_MAJOR = 24
 """What the recipe holds; a test that runs it compares."""
 _UPPER_BOUND = re.compile(r"<=?\s*v?[\d.]+")
 _MAJOR = re.compile(r"(?<![\d.])\d{1,4}(?!\d)")
-_NAMED_CLIENT = re.compile(r"(pnpm|yarn)@(\d{1,3}(?:\.\d{1,4}){2})(?:\+|$)")
+_NAMED_CLIENT = re.compile(r"(pnpm|yarn)@((\d{1,3})(?:\.\d{1,4}){2})(?:\+|$)")
+_MAJORS = {"pnpm": range(7, 100), "yarn": range(1, 2), "@yarnpkg/cli-dist": range(3, 100)}
 _BROUGHT = "/opt/venv"
 _LARGEST_LOCK = 32 << 20
 _YARN_4 = 8
@@ -106,7 +107,8 @@ def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
             '--registry "$npm_config_registry" --frozen-lockfile --ignore-scripts && '
             "mv yarn.lock.found yarn.lock"
         )
-    if named and named[1] == name:
+    # One that knows these flags, and reads this lock.
+    if named and named[1] == name and int(named[3]) in _MAJORS[package]:
         wanted = named[2]
     brought = ProposedLine(
         f"npm install --global --prefix {_BROUGHT} {_QUIET} {package}@{wanted}",

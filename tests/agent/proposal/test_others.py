@@ -41,7 +41,9 @@ def test_lock_decides_how_node_modules_are_made(
         ("pnpm-lock.yaml", "lockfileVersion: '6.0'\n", "", "pnpm@8"),
         ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "", "pnpm@10"),
         ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@12.1.0+sha512.0", "pnpm@12.1.0"),
-        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@1.2.3;id", "pnpm@10"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@9.2.3;id", "pnpm@10"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@0.2.3", "pnpm@10"),
+        ("yarn.lock", "# yarn lockfile v1\n", "yarn@4.9.1", "yarn@1"),
         ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", "pnpm@file:..", "pnpm@10"),
     ],
 )
