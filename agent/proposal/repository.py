@@ -71,7 +71,7 @@ class RepositoryFiles:
                         break
                     if entry.is_file(follow_symlinks=False):
                         names.append(entry.name)
-        except OSError:
+        except (OSError, ValueError):  # of names that no file has, as with a NUL
             return ()
         return tuple(sorted(names))
 

@@ -1,8 +1,11 @@
 """What is proposed for ecosystems beside Python."""
 
 import json
+from pathlib import Path
 
 import pytest
+
+from agent.proposal.repository import RepositoryFiles
 
 from .conftest import Proposer
 
@@ -188,3 +191,10 @@ def test_headers_of_a_linked_library_are_a_comment(proposed: Proposer) -> None:
     policy = proposed({"setup.py": script})
     assert "--no-install-recommends libxml2-dev" in policy["text"]
     assert "id" not in str(policy["setup"]["commands"]).split()
+
+
+@pytest.mark.parametrize("path", ["a\0/b", "a\ud800/b", "../b"])
+def test_a_name_that_no_file_has_is_not_there(tmp_path: Path, path: str) -> None:
+    files = RepositoryFiles(tmp_path)
+    assert path not in files
+    assert files.text(path) is None
