@@ -89,7 +89,10 @@ def _git_of(directory: Target, shown: Path) -> Iterator[tuple[Target, Target]]:
         with directory.parent(b".git/HEAD") as (handle, _):
             yield Target(handle), Target(handle)
     except FileNotFoundError:
-        raise PatchError(f"{shown} is not the top of a git repository: there is no .git.") from None
+        raise PatchError(
+            f"{shown} is not the top of a git repository: there is no .git. Name that with -w DIR, "
+            "or apply without --branch."
+        ) from None
     except InTheWayError:
         raise PatchError(
             f"{shown}/.git leads to a repository elsewhere (a submodule, or one that does not name "

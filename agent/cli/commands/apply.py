@@ -68,6 +68,8 @@ def apply(given: Given) -> int:
             )
         data = rest
     if not data:
+        if given[DIRECTORY] is not None:
+            _target(run, given)  # a mistyped one is told all the same
         words = f"nothing to apply: run {run.id} changed nothing, or all of it is there already"
         _tell(given, run, [words])
         return exit_codes.DONE

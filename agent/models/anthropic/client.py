@@ -91,7 +91,7 @@ class AnthropicModel(ServiceModel):
         if key is None and token is None:
             raise ModelAuth(
                 "no API key: set ANTHROPIC_API_KEY (or ANTHROPIC_AUTH_TOKEN), "
-                "or use a recorded model with -m script:FILE"
+                "or name a recorded conversation in its place (script:FILE)"
             )
         client = anthropic.Anthropic(
             api_key=key,

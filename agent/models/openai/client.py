@@ -103,7 +103,7 @@ class OpenAIModel(ServiceModel):
         if key is None and api_key is not Key.NONE and not on_this_machine(where):
             raise ModelAuth(
                 f"no API key for {where}: set OPENAI_API_KEY (to any word where the service takes "
-                "none), or use a recorded model with -m script:FILE"
+                "none), or name a recorded conversation in its place (script:FILE)"
             )
         # Who the operator is at OpenAI is not for others.
         unsent = [] if public else ["OpenAI-Organization", "OpenAI-Project"]

@@ -149,6 +149,14 @@ def test_a_tampered_patch_is_not_applied(calculator: Shell) -> None:
     assert "was changed since" in done.stderr or "is not what run" in done.stderr
 
 
+def test_nothing_is_applied_to_a_directory_that_is_there(moonpool: Shell, script: str) -> None:
+    assert moonpool("run", "x", "-m", script).returncode == 0
+    assert moonpool("apply", "last").stdout.startswith("nothing to apply: run ")
+    done = moonpool("apply", "last", "-w", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-w nowhere is not a directory" in done.stderr
+
+
 @pytest.fixture
 def sleeper(tmp_path: Path) -> str:
     """A model that writes a file, then starts a command that takes long."""
