@@ -39,8 +39,8 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     project = PythonProject.read(files)
     tests = python_tests.find(files, project)
     pins = python_locks.pinned(files)
-    asked = python_locks.held_to(both(project.requires, tests.requirements), pins)
-    own = both(asked, project.build)
+    asked = project.with_extras(both(project.requires, tests.requirements))
+    own = both(python_locks.held_to(asked, pins), project.build)
     wanted = [it for it in own.found if it.name != project.name]
     names = {it.name for it in wanted}
     commands = [

@@ -1,11 +1,13 @@
 """A Python project as its manifests describe it: requirements, extras, groups, build backend."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 from agent.proposal import setup_script
 from agent.proposal.repository import RepositoryFiles, section, strings
 from agent.proposal.requirements import (
+    ITSELF,
+    Requirement,
     RequirementList,
     another_index,
     both,
@@ -97,17 +99,26 @@ class PythonProject(NamedTuple):
             notes=(*((script.problem,) if script.problem else ()), *_indexes(pyproject)),
         )
 
-    def of_extra(self, name: str) -> RequirementList:
-        """An extra's requirements; what it takes from the project's other extras included."""
-        return self._asked_by("extra", name)
+    def of_extras(self, *names: str) -> RequirementList:
+        """Requirements of extras; what they take from the project's other extras included."""
+        return self._asked_by("extra", names)
 
-    def of_group(self, name: str) -> RequirementList:
-        """A dependency group's requirements, included groups' too."""
-        return self._asked_by("group", name)
+    def of_groups(self, *names: str) -> RequirementList:
+        """Requirements of dependency groups, included groups' too."""
+        return self._asked_by("group", names)
 
-    def _asked_by(self, kind: str, name: str) -> RequirementList:
+    def with_extras(self, asked: RequirementList) -> RequirementList:
+        """Requirements without the project itself, and with those of its extras they ask for."""
+        others = tuple(it for it in asked.found if not self._is_itself(it))
+        extras = [extra for it in asked.found if self._is_itself(it) for extra in it.extras]
+        return both(RequirementList(others, asked.refused), self.of_extras(*extras))
+
+    def _is_itself(self, requirement: Requirement) -> bool:
+        return requirement.name in (ITSELF, self.name)
+
+    def _asked_by(self, kind: str, names: Iterable[str]) -> RequirementList:
         """Each group and extra once: they may name each other round in circles, many times over."""
-        waiting = [(kind, name)]
+        waiting = [(kind, name) for name in dict.fromkeys(names)][:_MAX_NAMED]
         lists = []
         for kind, name in waiting:  # noqa: PLR1704 - it grows as it is walked
             entries = self.groups.get(name) if kind == "group" else list(self.extras.get(name, ()))
@@ -118,7 +129,7 @@ class PythonProject(NamedTuple):
                 for entry in (entries if isinstance(entries, list) else ())
                 if isinstance(entry, Mapping) and isinstance(entry.get("include-group"), str)
             ]
-            own = {it for one in found.found if one.name == self.name != "" for it in one.extras}
+            own = {it for one in found.found if self._is_itself(one) for it in one.extras}
             named += [("extra", extra) for extra in sorted(own)]
             new = [it for it in dict.fromkeys(named) if it not in waiting]
             waiting += new[: _MAX_NAMED - len(waiting)]

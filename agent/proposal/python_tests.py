@@ -1,11 +1,12 @@
 """What runs a Python project's tests, and what it needs: groups, extras, tox, requirement files."""
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from agent.proposal.python_project import PythonProject
 from agent.proposal.repository import RepositoryFiles, section
-from agent.proposal.requirements import RequirementList, both, from_file, judged_all
+from agent.proposal.requirements import RequirementList, both, from_file, from_lines
 from agent.proposal.values import ProposedLine
 
 _NAMES = ("tests", "test", "testing", "dev", "develop", "development")
@@ -32,7 +33,8 @@ class PythonTests(NamedTuple):
 def find(files: RepositoryFiles, project: PythonProject) -> PythonTests:
     """The first source that says what the tests need, and the line that runs them."""
     found, source, read = RequirementList(), "", set[str]()
-    for source, read, found in _sources(files, project):  # noqa: B007 - the first that has some
+    for source, read, asked in _sources(files, project):  # noqa: B007 - the first that has some
+        found = project.with_extras(asked)
         if found.found:
             break
     names = {it.name for it in both(found, project.requires).found}
@@ -49,9 +51,9 @@ def _sources(
 ) -> Iterator[tuple[str, set[str], RequirementList]]:
     for name in _NAMES:
         if name in project.groups:
-            yield f"the dependency group {name}", set(), project.of_group(name)
+            yield f"the dependency group {name}", set(), project.of_groups(name)
         if name in project.extras:
-            yield f"the extra {name}", set(), project.of_extra(name)
+            yield f"the extra {name}", set(), project.of_extras(name)
     for folder in _FOLDERS:
         for name in _BELOW if folder else _FILES:
             path = f"{folder}/{name}" if folder else name
@@ -59,21 +61,23 @@ def _sources(
                 read: set[str] = set()
                 found = from_file(files, path, read)
                 yield path, read, found
-    yield "tox", set(), _tox(files)
+    yield "tox", set(), _tox(files, project)
+    read = set()
+    yield "requirements.txt", read, from_file(files, "requirements.txt", read)
 
 
-def _tox(files: RepositoryFiles) -> RequirementList:
-    """`deps` of tox's test environment; lines for one of several factors are read as for all."""
-    text = section(files.ini("tox.ini"), "testenv").get("deps", "")
-    lists = []
-    plain = []
-    for line in text.splitlines() if isinstance(text, str) else ():
-        said = line.rpartition(": ")[2].strip()
-        if said.startswith("-r"):
-            lists.append(from_file(files, said[2:].strip().removeprefix("{toxinidir}/")))
-        elif said and not said.startswith(("#", "-", "{")):
-            plain.append(said)
-    return both(judged_all(plain, "tox.ini"), *lists)
+def _tox(files: RepositoryFiles, project: PythonProject) -> RequirementList:
+    """What tox's test environment gets; lines for one of several factors are read as for all."""
+    said = section(files.ini("tox.ini"), "testenv")
+
+    def names(key: str) -> list[str]:
+        return re.findall(r"[\w.-]+", str(said.get(key, "")))
+
+    lines = [line.rpartition(": ")[2].strip() for line in str(said.get("deps", "")).splitlines()]
+    plain = [it.replace("{toxinidir}/", "") for it in lines if not it.startswith("{")]
+    itself = f".[{','.join(names('extras'))}]"
+    asked = from_lines(files, [*plain, itself], "tox.ini", set())
+    return both(asked, project.of_groups(*names("dependency_groups")))
 
 
 def _only_unittest(files: RepositoryFiles) -> bool:

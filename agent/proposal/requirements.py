@@ -24,14 +24,20 @@ _REQUIREMENT = re.compile(
 )
 _INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*([A-Za-z0-9_./-]{1,200})\Z")
 _ELSEWHERE = re.compile(r"(?:-i\b|--index-url|--extra-index-url|-f\b|--find-links)")
+_ITSELF = re.compile(r"(?:-e|--editable)?\s*\.(?:\[([\w, -]*)\])?")
+"""The project, as a requirement of its own tests."""
 _HASH = re.compile(r"\s--hash[= ][a-z0-9]+:[0-9a-f]+")
 _MAX_REQUIREMENTS = 300
 _MAX_FILES = 20
 
 
+ITSELF = "."
+"""Name of the project that is worked on, whatever it is called."""
+
+
 class Requirement(NamedTuple):
     name: str
-    """In its normal form."""
+    """In its normal form; of the project that is worked on, `ITSELF`."""
     extras: tuple[str, ...]
     spelled: str
     """As pip takes it, with nothing else in it."""
@@ -88,11 +94,19 @@ def from_file(files: RepositoryFiles, path: str, seen: set[str] | None = None) -
     if path in seen or len(seen) >= _MAX_FILES:
         return RequirementList()
     seen.add(path)
+    lines = (files.text(path) or "").replace("\\\n", " ").splitlines()
+    return from_lines(files, lines, path, seen)
+
+
+def from_lines(
+    files: RepositoryFiles, lines: Iterable[str], path: str, seen: set[str]
+) -> RequirementList:
+    """The requirements that lines of a file are, in the form of pip's own files."""
     folder = path.rpartition("/")[0]
     plain: list[str] = []
     found: list[RequirementList] = []
     refused: list[str] = []
-    for line in (files.text(path) or "").replace("\\\n", " ").splitlines():
+    for line in lines:
         said = _HASH.sub("", re.sub(r"(^|\s)#.*", "", line)).strip()
         included = _INCLUDED.fullmatch(said)
         if not said:
@@ -103,8 +117,9 @@ def from_file(files: RepositoryFiles, path: str, seen: set[str] | None = None) -
                 found.append(from_file(files, below, seen))
         elif _ELSEWHERE.match(said):
             refused.append(another_index(path, said))
-        elif re.match(r"(?:-e|--editable)?\s*\.(?:\[[\w, -]*\])?\Z", said):
-            continue  # the project itself
+        elif itself := _ITSELF.fullmatch(said):
+            names = tuple(filter(None, map(str.strip, (itself[1] or "").split(","))))
+            found.append(RequirementList((Requirement(ITSELF, names, ""),)))
         else:
             plain.append(said)
     return both(judged_all(plain, path), *found, RequirementList((), tuple(refused)))

@@ -8,6 +8,7 @@ from .conftest import Proposer
 
 PROJECT = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 NAMED = '[project]\nname = "Some.Thing"\ndependencies = ["idna>=2.5,<4"]\n'
+OWN_EXTRA = '[project.optional-dependencies]\nown = ["freezegun"]\n'
 
 
 def installs(policy: dict[str, Any]) -> str:
@@ -35,6 +36,15 @@ def installs(policy: dict[str, Any]) -> str:
         },
         {"pyproject.toml": NAMED, "requirements-dev.txt": "-e .[x]\nfreezegun\n"},
         {"pyproject.toml": NAMED, "tox.ini": "[testenv]\ndeps =\n    py311: freezegun\n"},
+        {"pyproject.toml": NAMED + OWN_EXTRA, "tox.ini": "[testenv]\ndeps = .[own]\n"},
+        {"pyproject.toml": NAMED + OWN_EXTRA, "tox.ini": "[testenv]\nextras =\n  a\n  own\n"},
+        {
+            "pyproject.toml": NAMED + '[dependency-groups]\nx = ["freezegun"]\n',
+            "tox.ini": "[testenv]\ndependency_groups = x\n",
+        },
+        {"pyproject.toml": NAMED + OWN_EXTRA, "requirements.txt": "-e .[own, more]\n"},
+        {"pyproject.toml": NAMED + OWN_EXTRA, "requirements-dev.txt": "some-thing[own]\n"},
+        {"pyproject.toml": NAMED, "tox.ini": "[testenv]\n", "requirements.txt": "freezegun==1\n"},
         {
             "setup.cfg": "[options]\ninstall_requires =\n    idna>=2.5,<4\n"
             "[options.extras_require]\ntests =\n    freezegun\n"
