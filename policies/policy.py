@@ -5,7 +5,7 @@ and what the kernel makes of it (`kernel`).
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import Flag, StrEnum, auto
 from typing import Literal, get_args
 
@@ -232,6 +232,11 @@ class Policy:
     """Where each key's value was written, by key path (``paths.write``); for rules and reports."""
     bounds: CeilingBounds | None = None
     """None: nothing stands over it."""
+
+    def with_long_commands(self) -> "Policy":
+        """The same, where a command may last for as long as a run may: it is not the agent's."""
+        limits = replace(self.limits, command_timeout_s=self.limits.time_s)
+        return replace(self, limits=limits)
 
     @property
     def narrowed(self) -> str | None:

@@ -57,19 +57,22 @@ class OpenedContainer:
     def again(self, files: BroughtFiles | None = None) -> "OpenedContainer":
         """Another one from the same baseline, in which nothing has run; with `files`, if given.
 
+        A command in it, such as the operator's check, may last for as long as a run may.
+
         Raises:
             SandboxLost: this one is only exported, so the other could not be planned.
             WorkspaceError: the files can't be brought, or not to where they are to stand.
         """
         if not self.plan.lifetime_s:
             raise SandboxLost("a container that is only exported gives no fresh one")
-        if files is not None:
-            _require_place(files)
-            made = self.plan.bringing_nothing().bringing(files)
-            started = opening.start(self.engine, made)
-            return replace(self, plan=made, started=started, supply=DIRECT)
         # What the agent was given beside the workspace is no part of what is tested.
         made = self.plan.bringing_nothing()
+        made = replace(made, policy=made.policy.with_long_commands())
+        if files is not None:
+            _require_place(files)
+            made = made.bringing(files)
+            started = opening.start(self.engine, made)
+            return replace(self, plan=made, started=started, supply=DIRECT)
         started = self.supply.start(self.engine, made, meanwhile=lambda: None)
         return replace(self, plan=made, started=started)
 

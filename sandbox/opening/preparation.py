@@ -127,8 +127,7 @@ def _key(policy: Policy, copied: Snapshot) -> str:
 
 def _domain(policy: Policy) -> Policy:
     """The agent's own, but that what the workspace builds may run, for as long as a run may."""
-    limits = replace(policy.limits, command_timeout_s=policy.limits.time_s)
-    return replace(policy, exec_workspace=True, limits=limits)
+    return replace(policy.with_long_commands(), exec_workspace=True)
 
 
 def _require(command: str, result: CommandResult) -> None:

@@ -24,11 +24,12 @@ _NO_BUDGET = BudgetLimits(turns=0, input_tokens=0, output_tokens=0, usd=None)
 def identity(plan: OpeningPlan) -> OpeningPlan:
     """All of a plan that decides what a container is. Two of equal identity are alike.
 
-    Of a policy all but the budget counts: that is the conversation's, and each task may have its
-    own.
+    Of a policy all but the budget counts, and how long a command may last: the one is the
+    conversation's, and each task may have its own; the other is told with each command.
     """
     spec = replace(plan.spec, labels={})
-    return replace(plan, spec=spec, policy=replace(plan.policy, budget=_NO_BUDGET))
+    policy = plan.policy.with_long_commands()
+    return replace(plan, spec=spec, policy=replace(policy, budget=_NO_BUDGET))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

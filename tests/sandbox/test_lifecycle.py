@@ -269,6 +269,17 @@ def test_the_patch_is_what_stands_in_the_container(open_box: OpenBox, workspace:
     assert (workspace / "deep/er/bin").read_bytes() == box.read_file("deep/er/bin")
 
 
+def test_a_command_in_a_fresh_one_may_last_for_as_long_as_a_run(
+    open_box: OpenBox, default_policy: Policy
+) -> None:
+    """A suite is verified there, which takes longer than what an agent may run."""
+    short = replace(default_policy.limits, command_timeout_s=0.5)
+    box = open_box(replace(default_policy, limits=short))
+    assert box.run("sleep 1").ending is Ending.TIMED_OUT
+    with box.fresh() as fresh:
+        assert fresh.run("sleep 1", timeout_s=30).exit_code == 0
+
+
 def test_directories_moved_over_one_another_are_all_in_the_patch(
     open_box: OpenBox, workspace: Path
 ) -> None:

@@ -159,7 +159,7 @@ def _verified(
         reason = "the check brought files of its own, which are not in the record"
         return NotRun(command=command, reason=reason)
     policy, _ = recorded_policy(started, file=str(run.directory / EVENTS))
-    policy = operator.bounded(policy)
+    policy = operator.bounded(policy).with_long_commands()
     job = Job(
         run_id=run.id,
         task=started.task,

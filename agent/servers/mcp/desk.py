@@ -184,11 +184,13 @@ class Desk:
         chosen = job.verify if command is None else command
         if chosen is None:
             raise RequestRefused("name a command: the operator gave none with --verify")
+        limits = job.policy.limits
+        longest_s = limits.time_s if command is None else limits.command_timeout_s
         return verify(
             self.session.box,
             self.preview().patch,
             chosen,
-            timeout_s=min(job.policy.limits.time_s, max(1.0, self.session.budget.left_s)),
+            timeout_s=min(longest_s, max(1.0, self.session.budget.left_s)),
             ended_by=self.session.interrupts.ended_by,
         )
 
