@@ -1,11 +1,11 @@
-"""Go, Rust, Java and make: one client each, which fetches what its manifest says."""
+"""Go, Rust, Java, CMake and make: one client each, which fetches what its manifest says."""
 
 import re
 
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.values import Lines, Proposed, ProposedLine, not_in_recipe
 
-GO_MINOR, JAVA_MAJOR = 23, 17
+GO_MINOR, JAVA_MAJOR, RUST_MINOR = 23, 17, 96
 """What the recipes hold; a test that runs them compares."""
 _MANIFESTS = "/tmp/manifests"  # noqa: S108 - set-up's own, cleared behind it
 _TARGETS_OF_EACH = (
@@ -31,10 +31,12 @@ _JAVA = re.compile(
     r"<(?:java\.version|release|(?:maven\.compiler\.)(?:release|source|target))>(\d{1,3})<"
 )
 _SKIPPED = (
-    "checkstyle", "enforcer", "exec", "license", "maven.antrun", "maven.gitcommitid", "rat",
-    "spotless.check",
+    "checkstyle", "enforcer", "exec", "license", "maven.antrun", "maven.buildNumber",
+    "maven.gitcommitid", "rat", "spotless.check",
 )  # fmt: skip
 """Plugins that look for files, which are no input, or run scripts; fetched all the same."""
+_REGISTRY = re.compile(r"\b(?:registr(?:y|ies)|source)\b")
+_CTEST = re.compile(r"\benable_testing\s{0,9}\(|\binclude\s{0,9}\(\s{0,9}CTest\b", re.IGNORECASE)
 
 
 def _copied(names: str, *then: str) -> str:
@@ -65,7 +67,9 @@ def go(files: RepositoryFiles) -> Proposed | None:
     verify = ProposedLine(suite, f"{main} is there")
     if "modules.txt" in files.listed("vendor"):
         notes += ("vendor/ holds the modules: nothing is fetched",)
-        return Proposed(image="go", reason=f"{main} is Go's", verify=verify, notes=notes)
+        return Proposed(
+            image="go", reason=f"{main} is Go's", verify=verify, notes=notes, compiles=True
+        )
     return Proposed(
         image="go",
         reason=f"{main} is Go's",
@@ -74,6 +78,7 @@ def go(files: RepositoryFiles) -> Proposed | None:
         network=_lines("the module proxy that your own go is configured for", "go"),
         verify=verify,
         notes=notes,
+        compiles=True,
     )
 
 
@@ -81,9 +86,10 @@ def rust(files: RepositoryFiles) -> Proposed | None:
     if "Cargo.toml" not in files:
         return None
     locked = "Cargo.lock" in files
-    notes: tuple[str, ...] = ()
-    if ".cargo" in files or files.listed(".cargo"):
-        notes = (".cargo may name another registry: set-up does not see it; configure your own",)
+    said = re.search(r'(?m)^rust-version\s*=\s*"1\.(\d{1,4})\b', files.text("Cargo.toml") or "")
+    notes = not_in_recipe("Rust", "1.", RUST_MINOR, said and int(said[1]))
+    if any(_REGISTRY.search(files.text(it) or "") for it in files.matching(".cargo", "config*")):
+        notes += (".cargo may name another registry: set-up does not see it; configure your own",)
     fetched = "the crates of the lock" if locked else "the newest crates that fit"
     return Proposed(
         image="rust",
@@ -101,6 +107,7 @@ def rust(files: RepositoryFiles) -> Proposed | None:
         network=_lines("the registry that your own cargo is configured for", "cargo"),
         verify=ProposedLine("cargo test --offline", "Cargo.toml is there"),
         notes=notes,
+        compiles=True,
     )
 
 
@@ -140,6 +147,7 @@ def java(files: RepositoryFiles) -> Proposed | None:
             network=_lines("the repository that your own Maven is configured for", "maven"),
             verify=ProposedLine("mvn -B -o test", "pom.xml is there"),
             notes=notes,
+            compiles=True,
         )
     if gradle is None:
         return None
@@ -149,6 +157,24 @@ def java(files: RepositoryFiles) -> Proposed | None:
         notes=(
             f"{gradle} is a program, which is not run here: write the set-up commands yourself",
         ),
+    )
+
+
+def cmake(files: RepositoryFiles) -> Proposed | None:
+    text = files.text("CMakeLists.txt")
+    if text is None:
+        return None
+    suite = "cmake -S . -B build && cmake --build build && ctest --test-dir build "
+    suite += "--output-on-failure"
+    notes: tuple[str, ...] = ()
+    if "FetchContent_" in text or "ExternalProject_" in text:
+        notes = ("CMakeLists.txt fetches sources in a build, which has no network here",)
+    return Proposed(
+        image="c",
+        reason="CMakeLists.txt is CMake's",
+        verify=ProposedLine(suite, "CMakeLists.txt has tests") if _CTEST.search(text) else None,
+        notes=notes,
+        compiles=True,
     )
 
 

@@ -13,6 +13,10 @@ from agent.untrusted_text import one_line
 from policies.loading import bundled_names
 
 _LONGEST = 240
+_LONG_COMMANDS = (
+    "# What a test compiles the first time can take longer than 2m, as it is without this",
+    "limits: {command_timeout: 10m, widen: [command_timeout]}",
+)
 _WIDTH = 78
 """Of a line with a comment. A terminal breaks a longer one where its writer likes, and what stands
 on the second row looks like a line of the policy."""
@@ -46,6 +50,7 @@ def policy_text(
             f"image: {proposed.image}",
             *_section("+commands", proposed.programs, indent=""),
             *_setup(proposed, packages),
+            *(_LONG_COMMANDS if proposed.compiles else ()),
             "",
         ]
     )

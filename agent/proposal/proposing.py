@@ -8,7 +8,10 @@ from agent.proposal.policy_text import policy_text
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.values import Proposed
 
-_READERS = (python.propose, node.propose, compiled.go, compiled.rust, compiled.java, compiled.make)
+_READERS = (
+    python.propose, node.propose, compiled.go, compiled.rust, compiled.java, compiled.cmake,
+    compiled.make,
+)  # fmt: skip
 _MIXED = "polyglot"
 
 
@@ -29,7 +32,9 @@ def propose(root: Path, *, images: frozenset[str]) -> Proposal:
     parts = [part for reader in _READERS if (part := reader(files)) is not None]
     whole = _together(parts, images)
     notes = (*whole.notes, *surroundings.notes(files))
-    if whole.verify is not None:
+    if whole.verify is None:
+        notes += ("no command for its tests is found here: give --verify one that you know",)
+    else:
         notes += (f"--verify {whole.verify.value!r}: {whole.verify.reason}",)
     packages = surroundings.system_packages(files)
     text = policy_text(
@@ -67,4 +72,5 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
         prepare=tuple(line for part in parts for line in part.prepare),
         verify=next((part.verify for part in parts if part.verify), None),
         notes=tuple(notes),
+        compiles=any(part.compiles and part.image in wanted for part in parts),
     )

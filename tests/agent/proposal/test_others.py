@@ -117,6 +117,8 @@ def test_manifest_decides_image_network_and_verify(
         ("go.mod", "module a\n\ngo 1.99.0\n", "asks for Go 1.99, and the recipe has 1.23"),
         ("go.mod", "module a\n\ngo 1.22\n", ""),
         ("go.mod", "module a\n\ngo 1.9999999\n", ""),
+        ("Cargo.toml", '[package]\nrust-version = "1.999.0"\n', "asks for Rust 1.999, and the"),
+        ("Cargo.toml", '[workspace.package]\nrust-version = "1.85" # MSRV\n', ""),
         ("package.json", '{"engines": {"node": ">=99.1"}}', "Node.js 99, and the recipe has 24"),
         ("package.json", '{"engines": {"node": "^20.19.0 || >=99"}}', ""),
         ("package.json", '{"engines": {"node": ">=18 <99.5"}}', ""),
@@ -170,6 +172,58 @@ def test_a_build_that_runs_in_setup_is_said(proposed: Proposer) -> None:
 
 def test_makefile_alone_gives_verify(proposed: Proposer) -> None:
     assert proposed({"Makefile": "all:\n\ncheck: all\n\t./t\n"})["verify"] == "make check"
+
+
+CTEST = "cmake -S . -B build && cmake --build build && ctest --test-dir build --output-on-failure"
+
+
+@pytest.mark.parametrize(
+    ("text", "verify"),
+    [
+        ("project(a)\nenable_testing()\n", CTEST),
+        ("Include (CTest)\n", CTEST),
+        ("project(a)\n", "make test"),
+    ],
+)
+def test_tests_of_cmake_go_before_a_target_of_make(
+    proposed: Proposer, text: str, verify: str
+) -> None:
+    policy = proposed({"CMakeLists.txt": text, "Makefile": "test:\n\t./t\n"})
+    assert (policy["image"], policy["extends"], policy["verify"]) == ("c", "c", verify)
+
+
+def test_sources_that_a_build_fetches_are_said(proposed: Proposer) -> None:
+    policy = proposed({"CMakeLists.txt": "include(FetchContent)\nFetchContent_Declare(x)\n"})
+    assert "fetches sources in a build" in policy["text"]
+
+
+@pytest.mark.parametrize("file", ["go.mod", "Cargo.toml", "pom.xml", "CMakeLists.txt"])
+def test_what_is_compiled_first_gets_more_time(proposed: Proposer, file: str) -> None:
+    limits = {"command_timeout": "10m", "widen": ["command_timeout"]}
+    assert proposed({file: ""})["limits"] == limits
+
+
+def test_a_make_beside_what_is_not_compiled_gets_no_more(proposed: Proposer) -> None:
+    assert "limits" not in proposed({"package.json": PACKAGE, "Makefile": "test:\n"})
+
+
+def test_a_repository_whose_tests_are_not_found_is_told(proposed: Proposer) -> None:
+    assert "no command for its tests is found" in proposed({"Makefile": "all:\n"})["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [
+        ('[target.x86_64-pc-windows-msvc]\nrustflags = ["-C", "x"]\n', 0),
+        ("[source.crates-io]\nreplace-with = 'a'\n", 1),
+        ("[registries.a]\nindex = 'a'\n", 1),
+    ],
+)
+def test_only_a_configuration_of_registries_is_told(
+    proposed: Proposer, text: str, times: int
+) -> None:
+    policy = proposed({"Cargo.toml": "", ".cargo/config.toml": text})
+    assert policy["text"].count("may name another registry") == times
 
 
 def test_system_packages_of_ci_are_a_comment(proposed: Proposer) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import time
 import zipfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.proposal.compiled import GO_MINOR, JAVA_MAJOR
+from agent.proposal.compiled import GO_MINOR, JAVA_MAJOR, RUST_MINOR
 from agent.proposal.proposing import propose
 from images import recipes
 from images.build import ensure
@@ -239,7 +240,11 @@ def test_cargo(company: Engine, registry: CompanyRegistry, workspace: Path) -> N
         "build/Cargo.toml": head.format("build", ""),  # a name that no binary may have
         "build/src/lib.rs": "",
     }
-    assert "1 passed" in passes(company, workspace, files)
+    said = passes(company, workspace, files, versions="rustc --version")
+    assert "1 passed" in said
+    minor = re.search(r"rustc 1\.([0-9]+)", said)
+    assert minor
+    assert int(minor[1]) >= RUST_MINOR  # Debian raises it within a release
     assert "200 /cargo/moonrock-1.2.3.crate" in registry.asked()
 
 
