@@ -26,6 +26,7 @@ from sandbox.pool.warm_supply import WarmSupply, affordable
 from sandbox.prune import leftovers, prune
 from sandbox.sandbox import Sandbox
 from sandbox.supply import ContainerSupply
+from waiting import until
 
 DEFAULT = load("default")
 RUN = "20261129-0000"
@@ -174,7 +175,9 @@ def kill(engine: Engine, container: str) -> None:
 
 
 def pause(_: Engine, container: str) -> None:
-    subprocess.run(["docker", "pause", container], check=True, capture_output=True)
+    # On a busy machine the engine gives up before all of it stands still.
+    pausing = ["docker", "pause", container]
+    until(lambda: subprocess.run(pausing, check=False, capture_output=True).returncode == 0)
 
 
 def enter(_: Engine, container: str) -> None:
