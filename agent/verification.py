@@ -226,6 +226,8 @@ def _failure(result: Failed) -> str:
         return f"gives no reward that counts ({result.reason})"
     if result.reward is not None:
         return f"gives {result.reward:g} of 1"
+    if result.ending is Ending.TIMED_OUT:  # whichever was nearer
+        return f"timed out after {result.seconds:.0f} s (limits.command_timeout, limits.time)"
     return f"ends with {result.exit_code}" if result.ending is Ending.EXITED else result.ending
 
 

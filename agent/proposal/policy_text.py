@@ -13,10 +13,6 @@ from agent.untrusted_text import one_line
 from policies.loading import bundled_names
 
 _LONGEST = 240
-_LONG_COMMANDS = (
-    "# What a test compiles the first time can take longer than 2m, as it is without this",
-    "limits: {command_timeout: 10m, widen: [command_timeout]}",
-)
 _WIDTH = 78
 """Of a line with a comment. A terminal breaks a longer one where its writer likes, and what stands
 on the second row looks like a line of the policy."""
@@ -50,7 +46,7 @@ def policy_text(
             f"image: {proposed.image}",
             *_section("+commands", proposed.programs, indent=""),
             *_setup(proposed, packages),
-            *(_LONG_COMMANDS if proposed.compiles else ()),
+            *_limits(proposed),
             "",
         ]
     )
@@ -75,6 +71,14 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
     yield from _section("commands", proposed.commands)
     yield from _section("network", proposed.network)
     yield from _section("prepare", proposed.prepare)
+
+
+def _limits(proposed: Proposed) -> Iterator[str]:
+    if proposed.verify is not None:
+        yield "limits:"
+        yield "  # One command may be the whole suite: 2m is the default"
+        yield "  command_timeout: 10m"
+        yield "  widen: [command_timeout]"
 
 
 def _section(key: str, lines: Lines, indent: str = "  ") -> Iterator[str]:
