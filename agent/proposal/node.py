@@ -21,6 +21,13 @@ _INPUTS = (
     "package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml",
     "pnpm-workspace.yaml",
 )  # fmt: skip
+_REGISTRY = re.compile(r"(?im)^[^#;\n]{0,200}?(?:registry|_auth|_password)")
+_BROWSERS = (
+    "playwright", "@playwright/test", "puppeteer", "cypress", "karma", "webdriverio",
+    "selenium-webdriver",
+)  # fmt: skip
+_UNIT_TESTS = ("test:unit", "test-unit", "unit", "test:node")
+"""Scripts that need no browser where the script test does."""
 _PATCHES = ("patches", ".yarn/patches")
 """Where pnpm and yarn keep those that they apply to packages."""
 _QUIET = "--ignore-scripts --no-audit --no-fund"
@@ -32,14 +39,19 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     manifest = files.json("package.json")
     workspaces = "workspaces" in manifest or "pnpm-workspace.yaml" in files
     notes = [*not_in_recipe("Node.js", "", NODE_MAJOR, _least_major(files, manifest))]
-    if ".npmrc" in files or ".yarnrc" in files or ".yarnrc.yml" in files:
+    notes += (
+        f"{name} names a registry or a key for one: set-up does not see that file; "
+        "configure your own npm, or add the host to the network list"
+        for name in (".npmrc", ".yarnrc", ".yarnrc.yml")
+        if _REGISTRY.search(files.text(name) or "")
+    )
+    browser = _browser(manifest)
+    if browser:
         notes.append(
-            "the repository configures its package client, perhaps with another registry: set-up "
-            "does not see that file; configure your own npm, or add the host to the network list"
+            f"package.json asks for {browser}, and the recipe has no browser: what tests in one "
+            "fails; name an image of your own that has it (image: REFERENCE)"
         )
-    verify = None
-    if isinstance(section(manifest, "scripts").get("test"), str):
-        verify = ProposedLine("npm test", "package.json has a script test")
+    verify = _verify(section(manifest, "scripts"), browser)
     proposed = Proposed(
         image="node", reason="package.json is JavaScript's", verify=verify, notes=tuple(notes)
     )
@@ -63,6 +75,27 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         network=(ProposedLine("npm", "the registry that your own npm is configured for"),),
         prepare=(ProposedLine(rebuild, "install scripts of packages, now without a network"),),
     )
+
+
+def _browser(manifest: Mapping[str, Any]) -> str | None:
+    """What drives a browser for tests, by the packages that the manifest asks for."""
+    asked = {*section(manifest, "dependencies"), *section(manifest, "devDependencies")}
+    return next((it for it in _BROWSERS if it in asked), None)
+
+
+def _verify(scripts: Mapping[str, Any], browser: str | None) -> ProposedLine | None:
+    test = scripts.get("test")
+    if browser:
+        name = next((it for it in _UNIT_TESTS if isinstance(scripts.get(it), str)), None)
+        if name:
+            reason = f"package.json has this script, and its script test may need {browser}"
+            return ProposedLine(f"npm run {name}", reason)
+    if not isinstance(test, str) or "no test specified" in test:
+        return None
+    if re.search(r"\baud(it)?\b", str(scripts.get("posttest"))):
+        reason = "package.json has a script test; what it runs after asks the registry"
+        return ProposedLine("npm test --ignore-scripts", reason)
+    return ProposedLine("npm test", "package.json has a script test")
 
 
 def _least_major(files: RepositoryFiles, manifest: Mapping[str, Any]) -> int | None:

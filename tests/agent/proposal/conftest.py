@@ -10,6 +10,7 @@ import yaml
 
 from agent.proposal.proposing import propose
 from images.recipes import names
+from policies.loading import load
 
 Proposer = Callable[[Mapping[str, str]], dict[str, Any]]
 
@@ -30,11 +31,14 @@ def write(tmp_path: Path) -> Callable[[Mapping[str, str]], Path]:
 
 
 @pytest.fixture
-def proposed(write: Callable[[Mapping[str, str]], Path]) -> Proposer:
+def proposed(write: Callable[[Mapping[str, str]], Path], tmp_path: Path) -> Proposer:
     """The policy as data, with its text under ``text`` and the verify command under ``verify``."""
 
     def proposer(files: Mapping[str, str]) -> dict[str, Any]:
         found = propose(write(files), images=frozenset(names()))
+        policy = tmp_path / "proposed.yaml"
+        policy.write_text(found.text)
+        load(str(policy))  # raises where it is none
         text = re.sub(r"\n *#   (?!- )", " ", found.text)  # comments are broken into short lines
         return {**yaml.safe_load(found.text), "text": text, "verify": found.verify}
 

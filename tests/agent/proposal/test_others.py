@@ -88,8 +88,33 @@ def test_package_without_dependencies_needs_no_setup(proposed: Proposer) -> None
 def test_registry_of_the_repository_is_told_and_not_taken(proposed: Proposer) -> None:
     policy = proposed({"package.json": PACKAGE, ".npmrc": "registry=https://evil.example"})
     assert policy["setup"]["inputs"] == ["package.json"]
-    assert "configures its package client" in policy["text"]
+    assert ".npmrc names a registry" in policy["text"]
     assert "evil" not in policy["text"]
+
+
+def test_a_client_file_without_a_registry_is_not_worth_a_note(proposed: Proposer) -> None:
+    said = "package-lock=false\n# registry=https://b.example\n"
+    assert "registry or a key" not in proposed({"package.json": PACKAGE, ".npmrc": said})["text"]
+
+
+@pytest.mark.parametrize(
+    ("package", "scripts", "verify", "note"),
+    [
+        ("karma", {"test": "karma start"}, "npm test", "asks for karma, and the recipe has no"),
+        ("playwright", {"test": "x", "test-unit": "y"}, "npm run test-unit", "may need playwright"),
+        ("tap", {"test": "x", "test:unit": "y"}, "npm test", ""),
+        ("tap", {"test": 'echo "Error: no test specified" && exit 1'}, None, ""),
+        ("tap", {"test": "tap", "posttest": "npx npm audit"}, "npm test --ignore-scripts", ""),
+    ],
+)
+def test_verify_is_what_can_pass_without_browser_and_network(
+    proposed: Proposer, package: str, scripts: dict[str, str], verify: str | None, note: str
+) -> None:
+    manifest = {"scripts": scripts, "devDependencies": {package: "*"}}
+    policy = proposed({"package.json": json.dumps(manifest)})
+    assert policy["verify"] == verify
+    assert ("limits" in policy) == (verify is not None)  # a whole suite in one command takes long
+    assert note in policy["text"] if note else "browser" not in policy["text"]
 
 
 @pytest.mark.parametrize(
