@@ -22,12 +22,15 @@ _INPUTS = (
     "pnpm-workspace.yaml",
 )  # fmt: skip
 _REGISTRY = re.compile(r"(?im)^[^#;\n]{0,200}?(?:registry|_auth|_password)")
+_LOOSE_PEERS = re.compile(r"(?m)^[ \t]*legacy-peer-deps[ \t]*=[ \t]*true\b")
 _BROWSERS = (
-    "playwright", "@playwright/test", "puppeteer", "cypress", "karma", "webdriverio",
-    "selenium-webdriver",
+    "playwright", "playwright-chromium", "@playwright/test", "puppeteer", "cypress", "karma",
+    "webdriverio", "selenium-webdriver",
 )  # fmt: skip
 _UNIT_TESTS = ("test:unit", "test-unit", "unit", "test:node")
 """Scripts that need no browser where the script test does."""
+_BUILD = re.compile(r"\b(?:build|compile|tsc|tsup|tshy|rollup|babel|esbuild)\b")
+"""Of a script prepare; those that install hooks for git do nothing for tests."""
 _PATCHES = ("patches", ".yarn/patches")
 """Where pnpm and yarn keep those that they apply to packages."""
 _QUIET = "--ignore-scripts --no-audit --no-fund"
@@ -51,7 +54,8 @@ def propose(files: RepositoryFiles) -> Proposed | None:
             f"package.json asks for {browser}, and the recipe has no browser: what tests in one "
             "fails; name an image of your own that has it (image: REFERENCE)"
         )
-    verify = _verify(section(manifest, "scripts"), browser)
+    scripts = section(manifest, "scripts")
+    verify = _verify(scripts, browser)
     proposed = Proposed(
         image="node", reason="package.json is JavaScript's", verify=verify, notes=tuple(notes)
     )
@@ -68,12 +72,16 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     commands, programs = _install(files, str(manifest.get("packageManager")))
     # npm takes what pnpm links to for a source, and runs what builds that.
     rebuild = "pnpm rebuild" if "pnpm" in {it.value for it in programs} else "npm rebuild"
+    prepare = [ProposedLine(rebuild, "install scripts of packages, now without a network")]
+    # pnpm runs it as it rebuilds.
+    if "pnpm" not in rebuild and _BUILD.search(str(scripts.get("prepare"))):
+        prepare.append(ProposedLine("npm run prepare", "builds, as an install in a clone does"))
     return proposed._replace(
         inputs=tuple(ProposedLine(it, "says which packages, and which versions") for it in names),
         commands=commands,
         programs=programs,
         network=(ProposedLine("npm", "the registry that your own npm is configured for"),),
-        prepare=(ProposedLine(rebuild, "install scripts of packages, now without a network"),),
+        prepare=tuple(prepare),
     )
 
 
@@ -112,12 +120,15 @@ def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
     Args:
         client: the one that the manifest names, with its version.
     """
+    # A lock that was made with it is none to npm without it.
+    loose = _LOOSE_PEERS.search(files.text(".npmrc") or "")
+    flags = f"{_QUIET} --legacy-peer-deps" if loose else _QUIET
     if "package-lock.json" in files or "npm-shrinkwrap.json" in files:
-        return (ProposedLine(f"npm ci {_QUIET}", "exactly what the lock of npm says"),), ()
+        return (ProposedLine(f"npm ci {flags}", "exactly what the lock of npm says"),), ()
     lock = next((it for it in ("pnpm-lock.yaml", "yarn.lock") if it in files), None)
     if lock is None:
         reason = "package.json has no lock: the newest that fit"
-        return (ProposedLine(f"npm install --no-package-lock {_QUIET}", reason),), ()
+        return (ProposedLine(f"npm install --no-package-lock {flags}", reason),), ()
     text = files.text(lock, _LARGEST_LOCK) or ""
     named = _NAMED_CLIENT.match(client)
     form = re.search(r"(?m)^(?:lockfileVersion: '?|__metadata:\n  version: )(\d{1,2})\b", text)
@@ -129,8 +140,11 @@ def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
         line = f"{_BROUGHT}/bin/pnpm install --frozen-lockfile --ignore-scripts --ignore-pnpmfile"
     elif version:
         package, wanted = "@yarnpkg/cli-dist", "4" if version >= _YARN_4 else "3"
-        # In the form that every program knows, whatever .yarnrc.yml says.
-        line = f"YARN_NODE_LINKER=node-modules {_BROUGHT}/bin/yarn install --immutable"
+        # In the form that every program knows, whatever .yarnrc.yml says. Compressed as the lock
+        # has it: another key of the cache would change it, and that is refused.
+        key = re.search(r"(?m)^  cacheKey: \"?\d{1,3}(?:c(\d))?\b", text)
+        level = f"YARN_COMPRESSION_LEVEL={key[1] or 'mixed'} " if key else ""
+        line = f"{level}YARN_NODE_LINKER=node-modules {_BROUGHT}/bin/yarn install --immutable"
         line += " --mode=skip-build"
     else:
         wanted = "1"

@@ -81,6 +81,17 @@ def test_patches_of_packages_are_inputs(proposed: Proposer, folder: str) -> None
     assert policy["setup"]["inputs"] == ["package.json", f"{folder}/*"]
 
 
+@pytest.mark.parametrize(
+    ("script", "more"), [("npm run build", ["npm run prepare"]), ("husky install", [])]
+)
+def test_what_an_install_builds_in_a_clone_is_built(
+    proposed: Proposer, script: str, more: list[str]
+) -> None:
+    manifest = {**json.loads(PACKAGE), "scripts": {"prepare": script}}
+    policy = proposed({"package.json": json.dumps(manifest)})
+    assert policy["setup"]["prepare"] == ["npm rebuild", *more]
+
+
 def test_package_without_dependencies_needs_no_setup(proposed: Proposer) -> None:
     assert "setup" not in proposed({"package.json": '{"scripts": {"test": "node --test"}}'})
 
@@ -95,6 +106,28 @@ def test_registry_of_the_repository_is_told_and_not_taken(proposed: Proposer) ->
 def test_a_client_file_without_a_registry_is_not_worth_a_note(proposed: Proposer) -> None:
     said = "package-lock=false\n# registry=https://b.example\n"
     assert "registry or a key" not in proposed({"package.json": PACKAGE, ".npmrc": said})["text"]
+
+
+@pytest.mark.parametrize(
+    ("key", "level"), [("10", "mixed"), ("10c0", "0"), ("8c9", "9"), ("10cx", None), ("", None)]
+)
+def test_packages_are_compressed_as_the_lock_of_yarn_has_it(
+    proposed: Proposer, key: str, level: str | None
+) -> None:
+    lock = f"__metadata:\n  version: 8\n  cacheKey: {key}\n"
+    line = proposed({"package.json": PACKAGE, "yarn.lock": lock})["setup"]["commands"][1]
+    assert line.partition("YARN_NODE_LINKER")[0] == (
+        f"YARN_COMPRESSION_LEVEL={level} " if level else ""
+    )
+
+
+@pytest.mark.parametrize("lock", ["package-lock.json", "README"])
+def test_peers_that_the_repository_takes_loosely_are_taken_so(
+    proposed: Proposer, lock: str
+) -> None:
+    files = {"package.json": PACKAGE, lock: "", ".npmrc": "legacy-peer-deps=true\n"}
+    (line,) = proposed(files)["setup"]["commands"]
+    assert line.endswith(" --legacy-peer-deps")
 
 
 @pytest.mark.parametrize(
