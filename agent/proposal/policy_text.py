@@ -29,9 +29,15 @@ def _comment(text: str, front: str = "", indent: str = "") -> Iterator[str]:
 
 
 def policy_text(
-    proposed: Proposed, *, name: str, packages: Mapping[str, str], problems: Iterable[str]
+    proposed: Proposed,
+    *,
+    name: str,
+    packages: Mapping[str, str],
+    zone: str | None,
+    problems: Iterable[str],
 ) -> str:
     """The whole file."""
+    env = ["env:", "  # the time zone that CI tests in", f"  TZ: {zone}"] if zone else []
     return "\n".join(
         [
             "# Proposed by `moonpool init` from the repository's files. None of it was run.",
@@ -46,6 +52,7 @@ def policy_text(
             f"image: {proposed.image}",
             *_section("+commands", proposed.programs, indent=""),
             *_setup(proposed, packages),
+            *env,
             *_limits(proposed),
             "",
         ]

@@ -37,8 +37,13 @@ def propose(root: Path, *, images: frozenset[str]) -> Proposal:
     else:
         notes += (f"--verify {whole.verify.value!r}: {whole.verify.reason}",)
     packages = surroundings.system_packages(files)
+    zone = surroundings.time_zone(files)
     text = policy_text(
-        whole._replace(notes=notes), name="proposed", packages=packages, problems=files.problems
+        whole._replace(notes=notes),
+        name="proposed",
+        packages=packages,
+        zone=zone,
+        problems=files.problems,
     )
     return Proposal(text, whole.verify.value if whole.verify else None)
 

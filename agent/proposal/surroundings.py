@@ -29,6 +29,9 @@ _BASES = (
     (".devcontainer/devcontainer.json", _IMAGE, "works in"),
     (".devcontainer.json", _IMAGE, "works in"),
 )
+_ZONE = re.compile(
+    r"(?m)^ {2,20}TZ: *[\"']?([A-Z][A-Za-z_]{1,30}/[A-Z][A-Za-z_]{1,30}|UTC)[\"']? *$"
+)
 _MAX_WORKFLOWS = 20
 _MAX_PACKAGES = 40
 
@@ -50,9 +53,18 @@ def system_packages(files: RepositoryFiles) -> dict[str, str]:
     return found
 
 
+def time_zone(files: RepositoryFiles) -> str | None:
+    """The one that CI tests in, where it names a single one."""
+    zones = {it for path in _workflows(files) for it in _ZONE.findall(files.text(path) or "")}
+    return zones.pop() if len(zones) == 1 else None
+
+
+def _workflows(files: RepositoryFiles) -> tuple[str, ...]:
+    return files.matching(".github/workflows", "*.yml", "*.yaml")[:_MAX_WORKFLOWS]
+
+
 def _scripts(files: RepositoryFiles) -> Iterator[str]:
-    workflows = files.matching(".github/workflows", "*.yml", "*.yaml")
-    yield from workflows[:_MAX_WORKFLOWS]
+    yield from _workflows(files)
     for path in (".gitlab-ci.yml", ".travis.yml", "Dockerfile", ".devcontainer/Dockerfile"):
         if path in files:
             yield path

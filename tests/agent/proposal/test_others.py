@@ -292,6 +292,24 @@ def test_system_packages_of_ci_are_a_comment(proposed: Proposer) -> None:
     assert "libyaml" not in str(policy["setup"])
 
 
+@pytest.mark.parametrize(
+    ("zone", "env"),
+    [
+        ("America/New_York", {"TZ": "America/New_York"}),
+        ("'UTC'", {"TZ": "UTC"}),
+        ("${{ matrix.tz }}", None),
+        ("Etc/UTC; id", None),
+        ("../../etc/passwd", None),
+        ("UTC\n  TZ: Asia/Tokyo", None),
+    ],
+)
+def test_the_time_zone_of_ci_is_that_of_the_tests(
+    proposed: Proposer, zone: str, env: dict[str, str] | None
+) -> None:
+    policy = proposed({"package.json": "{}", ".github/workflows/t.yml": f"env:\n  TZ: {zone}\n"})
+    assert policy.get("env") == env
+
+
 def test_repository_without_manifest_gets_a_policy_too(proposed: Proposer) -> None:
     policy = proposed({"a.txt": ""})
     assert policy["image"] == "python"
