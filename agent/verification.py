@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.tools.sandbox_protocol import OnOutput, SandboxProtocol
 from agent.untrusted_text import decode
+from policies.errors import duration
 from policies.frozen import dataclass
 from sandbox.errors import FileError, FileMissing, SandboxError
 from sandbox.patch.values import Patch
@@ -226,8 +227,8 @@ def _failure(result: Failed) -> str:
         return f"gives no reward that counts ({result.reason})"
     if result.reward is not None:
         return f"gives {result.reward:g} of 1"
-    if result.ending is Ending.TIMED_OUT:  # whichever was nearer
-        return f"timed out after {result.seconds:.0f} s (limits.command_timeout, limits.time)"
+    if result.ending is Ending.TIMED_OUT:
+        return f"timed out after {duration(result.seconds)} (the policy's limits.time)"
     return f"ends with {result.exit_code}" if result.ending is Ending.EXITED else result.ending
 
 

@@ -67,9 +67,7 @@ def go(files: RepositoryFiles) -> Proposed | None:
     verify = ProposedLine(suite, f"{main} is there")
     if "modules.txt" in files.listed("vendor"):
         notes += ("vendor/ holds the modules: nothing is fetched",)
-        return Proposed(
-            image="go", reason=f"{main} is Go's", verify=verify, notes=notes, compiles=True
-        )
+        return Proposed(image="go", reason=f"{main} is Go's", verify=verify, notes=notes)
     return Proposed(
         image="go",
         reason=f"{main} is Go's",
@@ -78,7 +76,6 @@ def go(files: RepositoryFiles) -> Proposed | None:
         network=_lines("the module proxy that your own go is configured for", "go"),
         verify=verify,
         notes=notes,
-        compiles=True,
     )
 
 
@@ -107,7 +104,6 @@ def rust(files: RepositoryFiles) -> Proposed | None:
         network=_lines("the registry that your own cargo is configured for", "cargo"),
         verify=ProposedLine("cargo test --offline", "Cargo.toml is there"),
         notes=notes,
-        compiles=True,
     )
 
 
@@ -147,7 +143,6 @@ def java(files: RepositoryFiles) -> Proposed | None:
             network=_lines("the repository that your own Maven is configured for", "maven"),
             verify=ProposedLine("mvn -B -o test", "pom.xml is there"),
             notes=notes,
-            compiles=True,
         )
     if gradle is None:
         return None
@@ -174,7 +169,6 @@ def cmake(files: RepositoryFiles) -> Proposed | None:
         reason="CMakeLists.txt is CMake's",
         verify=ProposedLine(suite, "CMakeLists.txt has tests") if _CTEST.search(text) else None,
         notes=notes,
-        compiles=True,
     )
 
 

@@ -13,6 +13,10 @@ from agent.untrusted_text import one_line
 from policies.loading import bundled_names
 
 _LONGEST = 240
+_A_SUITE_IS_ONE_COMMAND = (
+    "# The whole suite is one command; without this, one may take 2m",
+    "limits: {command_timeout: 10m, widen: [command_timeout]}",
+)
 _WIDTH = 78
 """Of a line with a comment. A terminal breaks a longer one where its writer likes, and what stands
 on the second row looks like a line of the policy."""
@@ -53,7 +57,7 @@ def policy_text(
             *_section("+commands", proposed.programs, indent=""),
             *_setup(proposed, packages),
             *env,
-            *_limits(proposed),
+            *(_A_SUITE_IS_ONE_COMMAND if proposed.verify else ()),
             "",
         ]
     )
@@ -78,14 +82,6 @@ def _setup(proposed: Proposed, packages: Mapping[str, str]) -> Iterator[str]:
     yield from _section("commands", proposed.commands)
     yield from _section("network", proposed.network)
     yield from _section("prepare", proposed.prepare)
-
-
-def _limits(proposed: Proposed) -> Iterator[str]:
-    if proposed.verify is not None:
-        yield "limits:"
-        yield "  # One command may be the whole suite: 2m is the default"
-        yield "  command_timeout: 10m"
-        yield "  widen: [command_timeout]"
 
 
 def _section(key: str, lines: Lines, indent: str = "  ") -> Iterator[str]:

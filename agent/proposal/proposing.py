@@ -77,5 +77,4 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
         prepare=tuple(line for part in parts for line in part.prepare),
         verify=next((part.verify for part in parts if part.verify), None),
         notes=tuple(notes),
-        compiles=any(part.compiles and part.image in wanted for part in parts),
     )

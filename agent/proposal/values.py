@@ -26,8 +26,6 @@ class Proposed(NamedTuple):
     prepare: Lines = ()
     verify: ProposedLine | None = None
     notes: tuple[str, ...] = ()
-    compiles: bool = False
-    """Whether its tests are compiled first, which takes minutes."""
 
 
 def not_in_recipe(what: str, before: str, has: int, wanted: int | None) -> tuple[str, ...]:

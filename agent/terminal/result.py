@@ -18,7 +18,7 @@ from agent.risk.finding import NEVER_ACCEPTED, NOT_APPROVED, Finding, Severity
 from agent.risk.opinion import Concern, NoOpinion, OpinionVerdict, SecondOpinion, in_words
 from agent.terminal.screen import Line, Screen
 from agent.untrusted_text import one_line, path_text, shortened, visible
-from agent.verification import NotAsked, Verified
+from agent.verification import Failed, NotAsked, Verified
 from agent.verification import in_words as verification_words
 from policies.errors import listed
 from sandbox.patch.values import ChangeKind, LeftOut
@@ -69,6 +69,7 @@ _REFUSALS_NAMED = 10
 _CALLS_NAMED = 8
 _HANGING = "    "
 _FINDINGS_SHOWN = 8
+_OUTPUT_SHOWN = 8
 _WITHOUT_CHANGES = {
     outcomes.name_of(Finished): "nothing: there is no change to apply",
     outcomes.name_of(SandboxFailed): "moonpool doctor, unless it is said above what to do",
@@ -82,12 +83,17 @@ _STYLES = {Severity.DANGER: "red", Severity.WARNING: "yellow", Severity.NOTE: "d
 
 
 def print_result(
-    screen: Screen, run: RecordedRun, *, findings_limit: int = _FINDINGS_SHOWN
+    screen: Screen,
+    run: RecordedRun,
+    *,
+    findings_limit: int = _FINDINGS_SHOWN,
+    output_lines: int = _OUTPUT_SHOWN,
 ) -> None:
     """Outcome, findings, diffstat (the riskiest first), verification, and what to type next.
 
     Args:
         findings_limit: so many are shown; those that refuse always.
+        output_lines: so many of the last that a failed check printed are shown.
     """
     summary = run.summary
 
@@ -109,9 +115,12 @@ def print_result(
         say(f"proved: baseline + patch = tree {summary.tree[:12]}", "green")
     for line in _kernel_refusals(summary):
         say(line, "yellow")
-    if not isinstance(summary.verification, NotAsked):
-        passed = isinstance(summary.verification, Verified)
-        say(one_line(verification_words(summary.verification)), "green" if passed else "red")
+    checked = summary.verification
+    if not isinstance(checked, NotAsked):
+        style = "green" if isinstance(checked, Verified) else "red"
+        say(one_line(verification_words(checked)), style)
+    if isinstance(checked, Failed):
+        print_indented(screen, checked.output, most=-output_lines)
     for text, style in opinion_lines(summary.opinion):
         screen.print_hanging(Line(text, style), margin=_HANGING)
     if summary.container_left is not None:
@@ -124,6 +133,19 @@ def print_result(
             Line(f"git     {visible(run.summary.git_note)}", "yellow"), margin=_HANGING
         )
     say(f"next    {_next(run)}", "bold")
+
+
+def print_indented(screen: Screen, text: str, *, most: int) -> None:
+    """So many lines of a text: the first, or where the number is negative the last."""
+    lines = visible(text.strip()).splitlines()
+    shown = lines[:most] if most > 0 else lines[most:]
+    rest = len(lines) - len(shown)
+    if rest and most < 0:
+        screen.print(Line(f"  … {rest} lines before that", "dim"))
+    for line in shown:
+        screen.print_hanging(Line(f"  {line}"), margin="  ")
+    if rest and most > 0:
+        screen.print(Line(f"  … {rest} lines more", "dim"))
 
 
 def _first(summary: RunSummary) -> Iterator[tuple[str, str]]:

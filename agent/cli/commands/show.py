@@ -16,10 +16,9 @@ from agent.record.decisions import Decision, decisions
 from agent.record.reader import read_record
 from agent.record.timeline import RowKind, timeline
 from agent.terminal.diff import print_patch
-from agent.terminal.result import print_result
+from agent.terminal.result import print_indented, print_result
 from agent.terminal.screen import Line, Screen, open_screen
 from agent.untrusted_text import one_line, visible
-from agent.verification import Failed
 
 _WORDS_WIDTH = 160
 _SAID_LINES = 200
@@ -57,27 +56,11 @@ def show(given: Given) -> int:
     last_words = _print_steps(out, run.directory)
     if last_words:
         out.print(Line("said", "dim"))
-        _print_indented(out, last_words, most=_SAID_LINES)
-    if isinstance(run.summary.verification, Failed):
-        out.print(Line("verify", "dim").append(f"  {visible(run.summary.verification.command)}"))
-        _print_indented(out, run.summary.verification.output, most=-_OUTPUT_LINES)
-    print_result(out, run, findings_limit=sys.maxsize)
+        print_indented(out, last_words, most=_SAID_LINES)
+    print_result(out, run, findings_limit=sys.maxsize, output_lines=_OUTPUT_LINES)
     for decision in decisions(run.directory):
         out.print_hanging(Line(_decided(decision), "dim"), margin="        ")
     return exit_codes.DONE
-
-
-def _print_indented(out: Screen, text: str, *, most: int) -> None:
-    """So many lines of a text: the first, or where the number is negative the last."""
-    lines = visible(text.strip()).splitlines()
-    shown = lines[:most] if most > 0 else lines[most:]
-    rest = len(lines) - len(shown)
-    if rest and most < 0:
-        out.print(Line(f"  … {rest} lines before that", "dim"))
-    for line in shown:
-        out.print_hanging(Line(f"  {line}"), margin="  ")
-    if rest and most > 0:
-        out.print(Line(f"  … {rest} lines more", "dim"))
 
 
 def _decided(decision: Decision) -> str:

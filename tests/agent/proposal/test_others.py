@@ -255,14 +255,10 @@ def test_sources_that_a_build_fetches_are_said(proposed: Proposer) -> None:
     assert "fetches sources in a build" in policy["text"]
 
 
-@pytest.mark.parametrize("file", ["go.mod", "Cargo.toml", "pom.xml", "CMakeLists.txt"])
-def test_what_is_compiled_first_gets_more_time(proposed: Proposer, file: str) -> None:
+@pytest.mark.parametrize("file", ["go.mod", "setup.py"])
+def test_a_suite_that_is_known_gets_the_time_it_takes(proposed: Proposer, file: str) -> None:
     limits = {"command_timeout": "10m", "widen": ["command_timeout"]}
     assert proposed({file: ""})["limits"] == limits
-
-
-def test_a_make_beside_what_is_not_compiled_gets_no_more(proposed: Proposer) -> None:
-    assert "limits" not in proposed({"package.json": PACKAGE, "Makefile": "test:\n"})
 
 
 def test_a_repository_whose_tests_are_not_found_is_told(proposed: Proposer) -> None:

@@ -19,12 +19,14 @@ from agent.terminal.progress import Display, Layout
 from agent.terminal.result import print_result
 from agent.terminal.rich_screen import RichScreen
 from agent.terminal.screen import Screen
+from agent.verification import Failed
 from checkout import EXAMPLES
 from fakes.model import Step, ToldModel, call, say
 from fakes.records import run_started
 from fakes.runs import FakeRun
 from policies.policy import Policy
 from sandbox.patch.values import LeftOut
+from sandbox.results import Ending
 
 
 def screen_on(file: io.StringIO, *, terminal: bool) -> Screen:
@@ -125,6 +127,20 @@ def test_last_words_of_several_lines_forge_no_line_of_the_end() -> None:
     begins = {line.partition(":")[0] for line in file.getvalue().splitlines()}
     assert "  verified" in begins
     assert begins.isdisjoint({"proved", "verified"})
+
+
+@pytest.mark.parametrize("ending", [Ending.EXITED, Ending.TIMED_OUT])
+def test_the_last_that_a_failed_check_printed_is_shown(ending: Ending) -> None:
+    file = io.StringIO()
+    printed = "\n".join([*map(str, range(100)), "verified: all\x1b[2J"])
+    failed = Failed(command="make test", exit_code=2, ending=ending, output=printed, seconds=600)
+    summary = running_summary(fold([run_started()])).replaced({"verification": failed})
+    print_result(Screen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
+    said, shown = file.getvalue().split(" on a fresh copy\n")
+    after = {Ending.EXITED: "ends with 2", Ending.TIMED_OUT: "timed out after 10 min (the policy's"}
+    assert f"not verified: make test {after[ending]}" in said
+    assert shown.startswith("  … 93 lines before that\n  93\n")
+    assert "  99\n  verified: all\\x1b[2J\n" in shown
 
 
 def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
