@@ -218,7 +218,7 @@ def reason(result: Verification) -> str:
         case NotAsked():
             return "no --verify command was given"
         case NotRun():
-            return f"{result.command} was not run: {result.reason}"
+            return f"{result.command} has no result: {result.reason}"
 
 
 def _failure(result: Failed) -> str:
@@ -228,7 +228,7 @@ def _failure(result: Failed) -> str:
     if result.reward is not None:
         return f"gives {result.reward:g} of 1"
     if result.ending is Ending.TIMED_OUT:
-        return f"timed out after {duration(result.seconds)} (the policy's limits.time)"
+        return f"timed out after {duration(result.seconds)} (limits.time, or the task's own limit)"
     return f"ends with {result.exit_code}" if result.ending is Ending.EXITED else result.ending
 
 

@@ -137,7 +137,7 @@ def test_the_last_that_a_failed_check_printed_is_shown(ending: Ending) -> None:
     summary = running_summary(fold([run_started()])).replaced({"verification": failed})
     print_result(Screen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
     said, shown = file.getvalue().split(" on a fresh copy\n")
-    after = {Ending.EXITED: "ends with 2", Ending.TIMED_OUT: "timed out after 10 min (the policy's"}
+    after = {Ending.EXITED: "ends with 2", Ending.TIMED_OUT: "timed out after 10 min (limits.time"}
     assert f"not verified: make test {after[ending]}" in said
     assert shown.startswith("  … 93 lines before that\n  93\n")
     assert "  99\n  verified: all\\x1b[2J\n" in shown
