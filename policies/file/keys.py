@@ -255,7 +255,7 @@ KEYS: tuple[PolicyKey, ...] = (
     _size("limits.disk", 2**20, "What may be written in the container, such as 4GiB."),
     _duration("limits.command_timeout", "Time of one command, unless the model asks for less."),
     _size("limits.output", 1024, "Of one stream of one command, as shown to the model."),
-    _duration("limits.time", "Time of a whole run."),
+    _duration("limits.time", "Time of a whole run, and as much again of its check."),
     _number("budget.turns", _COUNT, "Answers of the model."),
     _number("budget.input_tokens", _COUNT, "Tokens that the model reads, cached ones too."),
     _number("budget.output_tokens", _COUNT, "Tokens that the model writes."),
