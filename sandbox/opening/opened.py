@@ -9,7 +9,7 @@ from pathlib import Path
 from policies.frozen import dataclass
 from policies.paths import WORKSPACE, within
 from policies.policy import Policy
-from sandbox.container import opening, own_files, plan, prepared_image
+from sandbox.container import own_files, plan, prepared_image
 from sandbox.container.opening import StartedContainer
 from sandbox.container.plan import BroughtFiles, OpeningPlan
 from sandbox.container.prepared_image import PreparedImage, image_of, prepare
@@ -66,15 +66,13 @@ class OpenedContainer:
         if not self.plan.lifetime_s:
             raise SandboxLost("a container that is only exported gives no fresh one")
         # What the agent was given beside the workspace is no part of what is tested.
-        made = self.plan.bringing_nothing()
-        made = replace(made, policy=made.policy.with_long_commands())
+        made = replace(self.plan.bringing_nothing(), policy=self.plan.policy.with_long_commands())
+        supply = self.supply
         if files is not None:
             _require_place(files)
-            made = made.bringing(files)
-            started = opening.start(self.engine, made)
-            return replace(self, plan=made, started=started, supply=DIRECT)
-        started = self.supply.start(self.engine, made, meanwhile=lambda: None)
-        return replace(self, plan=made, started=started)
+            made, supply = made.bringing(files), DIRECT
+        started = supply.start(self.engine, made, meanwhile=lambda: None)
+        return replace(self, plan=made, started=started, supply=supply)
 
 
 def _require_place(files: BroughtFiles) -> None:
