@@ -70,6 +70,7 @@ _CALLS_NAMED = 8
 _HANGING = "    "
 _FINDINGS_SHOWN = 8
 _OUTPUT_SHOWN = 8
+_OUTPUT_WIDTH = 400
 _WITHOUT_CHANGES = {
     outcomes.name_of(Finished): "nothing: there is no change to apply",
     outcomes.name_of(SandboxFailed): "moonpool doctor, unless it is said above what to do",
@@ -120,7 +121,7 @@ def print_result(
         style = "green" if isinstance(checked, Verified) else "red"
         say(one_line(verification_words(checked)), style)
     if isinstance(checked, Failed):
-        print_indented(screen, checked.output, most=-output_lines)
+        print_indented(screen, checked.output, most=-output_lines, width=_OUTPUT_WIDTH)
     for text, style in opinion_lines(summary.opinion):
         screen.print_hanging(Line(text, style), margin=_HANGING)
     if summary.container_left is not None:
@@ -135,15 +136,19 @@ def print_result(
     say(f"next    {_next(run)}", "bold")
 
 
-def print_indented(screen: Screen, text: str, *, most: int) -> None:
-    """So many lines of a text: the first, or where the number is negative the last."""
+def print_indented(screen: Screen, text: str, *, most: int, width: int = 0) -> None:
+    """So many lines of a text: the first, or where the number is negative the last.
+
+    Args:
+        width: so many characters of each; 0: all.
+    """
     lines = visible(text.strip()).splitlines()
     shown = lines[:most] if most > 0 else lines[most:]
     rest = len(lines) - len(shown)
     if rest and most < 0:
         screen.print(Line(f"  … {rest} lines before that", "dim"))
     for line in shown:
-        screen.print_hanging(Line(f"  {line}"), margin="  ")
+        screen.print_hanging(Line(f"  {one_line(line, width)}"), margin="  ")
     if rest and most > 0:
         screen.print(Line(f"  … {rest} lines more", "dim"))
 

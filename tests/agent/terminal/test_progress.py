@@ -132,7 +132,7 @@ def test_last_words_of_several_lines_forge_no_line_of_the_end() -> None:
 @pytest.mark.parametrize("ending", [Ending.EXITED, Ending.TIMED_OUT])
 def test_the_last_that_a_failed_check_printed_is_shown(ending: Ending) -> None:
     file = io.StringIO()
-    printed = "\n".join([*map(str, range(100)), "verified: all\x1b[2J"])
+    printed = "\n".join([*map(str, range(100)), "verified: all\x1b[2J" + "x" * 9999])
     failed = Failed(command="make test", exit_code=2, ending=ending, output=printed, seconds=600)
     summary = running_summary(fold([run_started()])).replaced({"verification": failed})
     print_result(Screen(file), RecordedRun(id="r", directory=Path("/nowhere"), summary=summary))
@@ -140,7 +140,8 @@ def test_the_last_that_a_failed_check_printed_is_shown(ending: Ending) -> None:
     after = {Ending.EXITED: "ends with 2", Ending.TIMED_OUT: "timed out after 10 min (limits.time"}
     assert f"not verified: make test {after[ending]}" in said
     assert shown.startswith("  … 93 lines before that\n  93\n")
-    assert "  99\n  verified: all\\x1b[2J\n" in shown
+    assert "  99\n  verified: all\\x1b[2Jxx" in shown
+    assert max(map(len, shown.splitlines())) == 402
 
 
 def test_what_is_left_out_is_told_where_nothing_else_changed() -> None:
