@@ -24,7 +24,7 @@ _REQUIREMENT = re.compile(
 )
 _INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*([A-Za-z0-9_./-]{1,200})\Z")
 _ELSEWHERE = re.compile(r"(?:-i\b|--index-url|--extra-index-url|-f\b|--find-links)")
-_ITSELF = re.compile(r"(?:-e|--editable)?\s*\.(?:\[([\w, -]*)\])?")
+_ITSELF = re.compile(r"(?:-e|--editable)?\s*\.(?:\[([\w., -]*)\])?")
 """The project, as a requirement of its own tests."""
 _HASH = re.compile(r"\s--hash[= ][a-z0-9]+:[0-9a-f]+")
 _MAX_REQUIREMENTS = 300

@@ -37,7 +37,7 @@ def installs(policy: dict[str, Any]) -> str:
         {"pyproject.toml": NAMED, "requirements-dev.txt": "-e .[x]\nfreezegun\n"},
         {"pyproject.toml": NAMED, "tox.ini": "[testenv]\ndeps =\n    py311: freezegun\n"},
         {"pyproject.toml": NAMED + OWN_EXTRA, "tox.ini": "[testenv]\ndeps = .[own]\n"},
-        {"pyproject.toml": NAMED + OWN_EXTRA, "tox.ini": "[testenv]\nextras =\n  a\n  own\n"},
+        {"pyproject.toml": NAMED + OWN_EXTRA, "tox.ini": "[testenv]\nextras =\n  a.b\n  own\n"},
         {
             "pyproject.toml": NAMED + '[dependency-groups]\nx = ["freezegun"]\n',
             "tox.ini": "[testenv]\ndependency_groups = x\n",
