@@ -99,6 +99,7 @@ class Sandbox(SessionCommands):
     def fresh(self, files: BroughtFiles | None = None) -> Self:
         """Another sandbox from the same baseline, in which nothing has run; with `files`, if given.
 
+        A command there may take ``limits.time``, not ``limits.command_timeout``: it is a check.
         Raises `SandboxLost` where this one is unattended, `WorkspaceError` where they can't be put.
         """
         return type(self)(self._opened.again(files))
