@@ -90,6 +90,9 @@ def _section(key: str, lines: Lines, indent: str = "  ") -> Iterator[str]:
     reasons: dict[str, str] = {}
     for line in lines:
         reasons.setdefault(line.value, line.reason)
+    said = ""
     for value, reason in reasons.items():
-        yield from _comment(reason, indent=f"{indent}  ")
+        if reason != said:  # it stands over all lines that it is the reason of
+            yield from _comment(reason, indent=f"{indent}  ")
+        said = reason
         yield f"{indent}  - {json.dumps(value)}"

@@ -1,19 +1,28 @@
 """Python: what the project, its build and its tests ask for, into a virtual environment."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from agent.proposal import python_locks, python_tests
+from agent.proposal import python_tests
 from agent.proposal.python_project import PythonProject
 from agent.proposal.repository import RepositoryFiles
-from agent.proposal.requirements import as_arguments, both, normal
+from agent.proposal.requirements import Requirement, as_arguments, both, normal
 from agent.proposal.values import Lines, Proposed, ProposedLine
 
 _PIP = "/opt/venv/bin/pip"
+_PINS = "/tmp/pins.txt"  # noqa: S108 - of a container that is set up
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _MARKS = (
     "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile", "tox.ini",
-    "noxfile.py", "uv.lock", "poetry.lock",
+    "noxfile.py", *_LOCKS,
 )  # fmt: skip
+_READ_PINS = (
+    r"sed -nE '/^name/{{N;s/^name = .([A-Za-z0-9._-]+).\r?\nversion = .([A-Za-z0-9.!]+).*"
+    rf"/\1<=\2/p}}}}' {{}} | tac | sort -ut'<' -k1,1 > {_PINS}"
+)
+"""Names and versions alone, never where the lock found them: its addresses would choose an index
+for the operator. Of several versions, for several Pythons, the last is the newest."""
 _BACKENDS = {
     "hatchling": ("hatchling", "editables"),
     "flit_core": ("flit_core",),
@@ -38,43 +47,39 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         return None
     project = PythonProject.read(files)
     tests = python_tests.find(files, project)
-    pins = python_locks.pinned(files)
-    asked = project.with_extras(both(project.requires, tests.requirements))
-    own = both(python_locks.held_to(asked, pins), project.build)
+    own = project.with_extras(both(project.requires, tests.requirements))
     wanted = [it for it in own.found if it.name != project.name]
-    names = {it.name for it in wanted}
+    sources = [it for it in (project.source, tests.source) if it] if wanted else []
+    if not tests.runner_is_unittest and "pytest" not in {it.name for it in wanted}:
+        wanted.append(Requirement("pytest", (), "pytest"))
+        sources.append("its tests, which pytest runs")
     commands = [
         ProposedLine(
             "python3 -m venv /opt/venv",
             "an environment of its own, outside the workspace and first in PATH",
         )
     ]
-    build = _prepare(files, project) if project.can_be_built else _Build((), ())
-    tools = [it for it in _build_tools(project) if normal(it) not in names] if build.lines else []
-    if "pytest" not in names and not tests.runner_is_unittest:
-        tools.append("pytest")
-    if tools:
-        why = "the build's backend, and a test runner where none is asked for"
-        commands.append(ProposedLine(f"{_PIP} install {' '.join(tools)}", why))
+    lock = next((name for name in _LOCKS if name in files), None)
+    if lock is not None:
+        why = f"what {lock} pins: nothing that is installed next is newer than that"
+        commands.append(ProposedLine(_READ_PINS.format(lock), why))
     if wanted:
-        sources = [it for it in (project.source, tests.source) if it]
+        held = "" if lock is None else f"-c {_PINS} "
         commands.append(
             ProposedLine(
-                f"{_PIP} install {as_arguments(wanted)}",
+                f"{_PIP} install {held}{as_arguments(wanted)}",
                 f"asked for by {', '.join(sources) or mark}",
             )
         )
+    build = _prepare(files, project) if project.can_be_built else _Build((), ())
+    if build.lines:
+        of_build = [*project.build.found, *_backend(project)]
+        line = f"{_PIP} install {as_arguments(of_build)}"
+        commands.append(ProposedLine(line, "what the build itself asks for"))
     inputs = tuple(
         ProposedLine(path, "says what is installed; a change of it makes set-up run again")
         for path in (*(name for name in _MARKS if name in files), *tests.files)
     )
-    notes = [*own.refused, *build.notes, *project.notes]
-    lock = next((name for name in python_locks.NAMES if name in files), None)
-    if lock is not None:
-        notes.append(
-            f"what is named here has the version that {lock} pins; what that needs in turn is the "
-            "newest that fits, from your index"
-        )
     return Proposed(
         image="python",
         reason=f"{mark} is Python's",
@@ -83,13 +88,15 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         network=(ProposedLine("pip", "the index that your own pip is configured for"),),
         prepare=build.lines,
         verify=tests.verify,
-        notes=tuple(notes),
+        notes=(*own.refused, *project.build.refused, *build.notes, *project.notes),
     )
 
 
-def _build_tools(project: PythonProject) -> list[str]:
-    backend = project.backend.partition(".")[0]
-    return list(_BACKENDS.get(backend, ("setuptools", "wheel")))
+def _backend(project: PythonProject) -> Iterator[Requirement]:
+    named = {it.name for it in project.build.found}
+    for name in _BACKENDS.get(project.backend.partition(".")[0], ("setuptools", "wheel")):
+        if normal(name) not in named:
+            yield Requirement(name, (), name)
 
 
 def _prepare(files: RepositoryFiles, project: PythonProject) -> _Build:

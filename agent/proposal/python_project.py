@@ -22,6 +22,7 @@ _INDEXES = {
     "pdm": ("source",),
 }
 """Keys of tools' tables that say where packages come from."""
+_PIPFILE_LOCK = "Pipfile.lock is not read: what Pipfile allows is installed in its newest version"
 _MAX_NAMED = 50
 """Groups and extras that are looked into for one."""
 
@@ -50,11 +51,13 @@ class PythonProject(NamedTuple):
         script_text = files.text("setup.py")
         script = setup_script.read(script_text or "")
         poetry = section(pyproject, "tool", "poetry")
+        pipfile = files.toml("Pipfile")
         requires = [
             judged_all(strings(project.get("dependencies")), "pyproject.toml"),
             judged_all(_lines(options.get("install_requires")), "setup.cfg"),
             judged_all(script.requires, "setup.py"),
             judged_all(_poetry(poetry.get("dependencies")), "pyproject.toml"),
+            judged_all(_poetry(pipfile.get("packages")), "Pipfile"),
         ]
         dynamic = section(pyproject, "tool", "setuptools", "dynamic", "dependencies").get("file")
         named = [dynamic] if isinstance(dynamic, str) else strings(dynamic)
@@ -80,12 +83,14 @@ class PythonProject(NamedTuple):
             },
             **section(pyproject, "dependency-groups"),
         }
-        if "dev-dependencies" in poetry:
-            groups.setdefault("dev", [*_poetry(poetry["dev-dependencies"])])
+        for said in (poetry.get("dev-dependencies"), pipfile.get("dev-packages")):
+            if said:
+                groups.setdefault("dev", [*_poetry(said)])
         system = section(pyproject, "build-system")
         backend = system.get("build-backend")
         name = project.get("name") or section(config, "metadata").get("name") or poetry.get("name")
-        sources = [it for it in ("pyproject.toml", "setup.cfg", "setup.py") if it in files]
+        named_by = ("pyproject.toml", "setup.cfg", "setup.py", "Pipfile")
+        sources = [it for it in named_by if it in files]
         return cls(
             name=normal(name) if isinstance(name, str) else "",
             requires=both(*requires),
@@ -96,7 +101,11 @@ class PythonProject(NamedTuple):
             source=", ".join(sources),
             can_be_built=has_build,
             has_extension=script.has_extension,
-            notes=(*((script.problem,) if script.problem else ()), *_indexes(pyproject)),
+            notes=(
+                *((script.problem,) if script.problem else ()),
+                *_indexes(pyproject),
+                *((_PIPFILE_LOCK,) if "Pipfile.lock" in files else ()),
+            ),
         )
 
     def of_extras(self, *names: str) -> RequirementList:
@@ -150,10 +159,11 @@ def _lines(value: object) -> tuple[str, ...]:
 
 
 def _poetry(value: object) -> tuple[str, ...]:
-    """Poetry's table as requirements; a caret or tilde is read as the least version."""
+    """A table of Poetry or Pipenv as requirements; a caret or tilde means the least version."""
     found = []
     for name, said in value.items() if isinstance(value, Mapping) else ():
-        version = said.get("version") if isinstance(said, Mapping) else said
+        table = said if isinstance(said, Mapping) else {"version": said}
+        version, extras = table.get("version"), strings(table.get("extras"))
         if name == "python" or not isinstance(version, str):
             continue
         version = version.strip()
@@ -161,5 +171,7 @@ def _poetry(value: object) -> tuple[str, ...]:
             version = f">={version[1:]}"
         elif version[:1].isdigit():
             version = f"=={version}"
-        found.append(name + ("" if version == "*" else version))
+        found.append(
+            name + (f"[{','.join(extras)}]" if extras else "") + ("" if version == "*" else version)
+        )
     return tuple(found)

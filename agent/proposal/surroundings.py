@@ -1,4 +1,4 @@
-"""What CI, Dockerfiles and dev containers say beside the manifests: system packages, images.
+"""What CI, Dockerfiles, dev containers and .gitmodules say beside the manifests.
 
 Only told, as comments: each is another machine's description, and root's work.
 """
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from agent.proposal import setup_script
-from agent.proposal.repository import RepositoryFiles
+from agent.proposal.repository import RepositoryFiles, section, strings
 
 _INSTALL = re.compile(r"\bapt(?:-get)?\s+(?:-\S{1,100}\s+){0,20}install\s+([^\n&|;#`$()]{1,2000})")
 """Bounded: of `apt -apt -apt …` each word is a beginning, and would have all others as options."""
@@ -32,6 +32,7 @@ _BASES = (
 _ZONE = re.compile(
     r"(?m)^ {2,20}TZ: *[\"']?([A-Z][A-Za-z_]{1,30}/[A-Z][A-Za-z_]{1,30}|UTC)[\"']? *$"
 )
+_MAX_SUBMODULES = 20
 _MAX_WORKFLOWS = 20
 _MAX_PACKAGES = 40
 
@@ -70,9 +71,19 @@ def _scripts(files: RepositoryFiles) -> Iterator[str]:
             yield path
 
 
+def _submodules(files: RepositoryFiles) -> tuple[str, ...]:
+    paths = [section(said).get("path") for said in files.ini(".gitmodules").values()]
+    return strings(paths)[:_MAX_SUBMODULES]
+
+
 def notes(files: RepositoryFiles) -> tuple[str, ...]:
-    """Images that others work in; none is used unseen."""
-    found = []
+    """Images that others work in, none of which is used unseen; submodules that are not there."""
+    found = [
+        f"the submodule {path} is not checked out, and the copy has no network to fetch it by: "
+        "git submodule update --init"
+        for path in _submodules(files)
+        if not files.listed(path)
+    ]
     for path, pattern, says in _BASES:
         base = re.search(pattern, files.text(path) or "")
         if base:

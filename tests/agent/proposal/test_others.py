@@ -324,3 +324,16 @@ def test_a_name_that_no_file_has_is_not_there(tmp_path: Path, path: str) -> None
     files = RepositoryFiles(tmp_path)
     assert path not in files
     assert files.text(path) is None
+
+
+def test_a_submodule_that_is_not_checked_out_is_told(proposed: Proposer) -> None:
+    named = '[submodule "a"]\n\tpath = deps/a\n\turl = ../a\n[submodule "b"]\n\tpath = deps/b\n'
+    policy = proposed({".gitmodules": named, "deps/b/.git": "gitdir: ../../.git/modules/b\n"})
+    told = " ".join(policy["text"].replace("\n#   ", " ").splitlines())
+    assert "# Note: the submodule deps/a is not checked out" in told
+    assert "deps/b" not in told
+
+
+def test_lines_of_one_reason_stand_under_it_once(proposed: Proposer) -> None:
+    text = proposed({"setup.py": "", "tox.ini": "", "noxfile.py": ""})["text"]
+    assert text.count("# says what is installed") == 1

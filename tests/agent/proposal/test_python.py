@@ -1,5 +1,7 @@
 """What is proposed for Python projects."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +59,7 @@ def installs(policy: dict[str, Any]) -> str:
             "pyproject.toml": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\npython="*"\n'
             'idna=">=2.5,<4"\n[tool.poetry.group.test.dependencies]\nfreezegun="^1.5"\n'
         },
+        {"Pipfile": '[packages]\nidna=">=2.5,<4"\n[dev-packages]\nfreezegun={version="*"}\n'},
     ],
 )
 def test_what_project_and_tests_ask_for_is_installed(
@@ -144,17 +147,44 @@ def test_tests_by_unittest_alone_are_run_by_it(proposed: Proposer) -> None:
     assert policy["verify"] == "python3 -m unittest discover"
 
 
-@pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock"])
-def test_versions_of_a_lock_are_held_and_its_addresses_are_not(
-    proposed: Proposer, lock: str
-) -> None:
-    pins = (
-        '[[package]]\nname = "idna"\nversion = "3.1"\n'
-        'source = { registry = "https://evil.example" }\n'
-        '[[package]]\nname = "many"\nversion = "9"\n[[package]]\nname = "many"\nversion = "10"\n'
-        '[[package]]\nname = "odd"\nversion = "1\'; id"\n'
+def test_extras_of_what_poetry_asks_for_are_installed(proposed: Proposer) -> None:
+    asked = (
+        '[tool.poetry.dependencies]\nuvicorn = {version = "^0.1", extras = ["standard", "a;b"]}\n'
     )
-    asked = '[project]\nname = "x"\ndependencies = ["idna>=2", "many>=1", "odd"]\n'
-    policy = proposed({"pyproject.toml": asked, lock: pins})
-    assert "idna==3.1 'many<=10' odd" in installs(policy)
-    assert "evil" not in policy["text"]
+    policy = proposed({"pyproject.toml": asked.replace(', "a;b"', "")})
+    assert "'uvicorn[standard]>=0.1'" in installs(policy)
+    assert "uvicorn" not in installs(proposed({"pyproject.toml": asked}))
+
+
+def test_locked_versions_of_pipenv_are_said_not_to_be_read(proposed: Proposer) -> None:
+    policy = proposed({"Pipfile": "[packages]\nidna = '*'\n", "Pipfile.lock": "{}"})
+    assert "# Note: Pipfile.lock is not read" in policy["text"]
+
+
+LOCK = (
+    '[[package]]\nname = "idna"\nversion = "3.1"\n'
+    'source = { registry = "https://evil.example" }\n\n'
+    '[[package]]\nname = "many"\nversion = "9.0"\n[[package]]\nname = "many"\nversion = "10.0"\n'
+    '[[package]]\nname = "local"\nversion = "1!2.0rc1+cpu"\n'
+    '[[package]]\nname = "odd"\nversion = "1\'; id"\n'
+    '[[package]]\nname = "worse @ https://evil.example/x.whl"\nversion = "1"\n'
+    '[[package]]\nname = "own"\nsource = { editable = "." }\nversion = "1"\n'
+)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock", "pdm.lock", "pylock.toml"])
+def test_what_is_installed_is_held_to_a_lock_of_which_names_and_versions_alone_are_read(
+    proposed: Proposer, tmp_path: Path, lock: str, ends: str
+) -> None:
+    files = {"pyproject.toml": PROJECT + NAMED, lock: LOCK}
+    policy = proposed(files)
+    _, reading, installing, of_build = policy["setup"]["commands"]
+    assert "install -c /tmp/pins.txt 'idna>=2.5,<4'" in installing
+    assert "-c" not in of_build.split()
+    assert lock in policy["setup"]["inputs"]
+    (tmp_path / lock).write_bytes(LOCK.replace("\n", ends).encode())
+    pins = tmp_path / "pins"
+    line = reading.replace("/tmp/pins.txt", str(pins))
+    subprocess.run(["bash", "-eo", "pipefail", "-c", line], cwd=tmp_path, check=True)
+    assert pins.read_text().splitlines() == ["idna<=3.1", "local<=1!2.0rc1", "many<=10.0", "odd<=1"]
