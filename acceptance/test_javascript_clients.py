@@ -41,6 +41,12 @@ CLIENTS: Mapping[str, tuple[Mapping[str, object], str, str, str]] = {
     "pnpm 12": ({"packageManager": "pnpm@12.21.0"}, "workspace:*", "pnpm-lock.yaml", PNPM_12),
 }
 """What the manifest says beside, how a workspace names another, the lock, and what writes it."""
+SETTINGS = {
+    ".npmrc": "auto-install-peers=false\nlegacy-peer-deps=true\n",
+    ".yarnrc.yml": 'compressionLevel: mixed\npackageExtensions:\n  "semver@*":\n    dependencies:\n'
+    '      ms: "2.1.3"\n',
+}
+"""What a lock may depend on: pnpm refuses its own that was made with others."""
 SCRIPTS = {
     "npm": "npm run look --workspace new",
     "yarn": "yarn workspace new run look",
@@ -70,6 +76,7 @@ def test_each_workspace_finds_its_own_version(client: str, tmp_path: Path) -> No
         },
         "packages/new/index.js": f"{test}'and', ms)\n",
     }  # fmt: skip
+    files |= SETTINGS
     if "workspaces" not in said:
         files["pnpm-workspace.yaml"] = "packages:\n  - packages/*\n"
     root = tmp_path / "repository"

@@ -1,6 +1,7 @@
 """JavaScript: the packages of a lock or a manifest, into the workspace's node_modules."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,21 @@ _INPUTS = (
     "pnpm-workspace.yaml",
 )  # fmt: skip
 _REGISTRY = re.compile(r"(?im)^[^#;\n]{0,200}?(?:registry|_auth|_password)")
-_LOOSE_PEERS = re.compile(r"(?m)^[ \t]*legacy-peer-deps[ \t]*=[ \t]*true\b")
+_NPM_SETTING = re.compile(
+    r"^((?:[a-z-]*(?:peer|hoist|workspace)[a-z-]*|node-linker|resolution-mode|"
+    r"exclude-links-from-lockfile)(?:\[\])?)[ \t]*=[ \t]*([A-Za-z0-9*@/._!-]{1,100})\s*$",
+    re.ASCII | re.MULTILINE,
+)
+_MAX_SETTINGS = 50
+_YARN_KEYS = (
+    "^(packageExtensions|catalogs?|compressionLevel|supportedArchitectures|nmHoistingLimits):"
+)
+_LEAVE_YARN_KEYS = (
+    rf"tr -d '\r' < .yarnrc.yml | awk '/^[^ #]/ {{keep = /{_YARN_KEYS}/}} keep' > /tmp/kept"
+    " && mv /tmp/kept .yarnrc.yml"
+)
+"""What of a client's own file a lock depends on. Where packages come from, by which key, and what
+hooks run is the operator's to say. A carriage return ends a line for Yarn, and none for awk."""
 _BROWSERS = (
     "playwright", "playwright-chromium", "@playwright/test", "puppeteer", "cypress", "karma",
     "webdriverio", "selenium-webdriver",
@@ -43,7 +58,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     workspaces = "workspaces" in manifest or "pnpm-workspace.yaml" in files
     notes = [*not_in_recipe("Node.js", "", NODE_MAJOR, _least_major(files, manifest))]
     notes += (
-        f"{name} names a registry or a key for one: set-up does not see that file; "
+        f"{name} names a registry or a key for one, which set-up does not take from there: "
         "configure your own npm, or add the host to the network list"
         for name in (".npmrc", ".yarnrc", ".yarnrc.yml")
         if _REGISTRY.search(files.text(name) or "")
@@ -69,7 +84,11 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     if workspaces:
         names.append("**/package.json")
     names += [f"{it}/*" for it in _PATCHES if files.listed(it)]
-    commands, programs = _install(files, str(manifest.get("packageManager")))
+    commands, programs, settings = _install(files, str(manifest.get("packageManager")))
+    line = _settings(files, settings)
+    if line:
+        commands = (ProposedLine(line, f"what {settings} says that a lock depends on"), *commands)
+        names += [settings] if settings == ".yarnrc.yml" else []
     # npm takes what pnpm links to for a source, and runs what builds that.
     rebuild = "pnpm rebuild" if "pnpm" in {it.value for it in programs} else "npm rebuild"
     prepare = [ProposedLine(rebuild, "install scripts of packages, now without a network")]
@@ -83,6 +102,17 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         network=(ProposedLine("npm", "the registry that your own npm is configured for"),),
         prepare=tuple(prepare),
     )
+
+
+def _settings(files: RepositoryFiles, name: str) -> str:
+    """A line that gives set-up the part of a client's own file that it needs; empty without one."""
+    text = files.text(name) or ""
+    if name == ".yarnrc.yml":
+        return _LEAVE_YARN_KEYS if re.search(_YARN_KEYS, text, re.MULTILINE) else ""
+    # Set-up takes no such file: it may hold a key.
+    found = _NPM_SETTING.findall(text)[:_MAX_SETTINGS]
+    rows = " ".join(shlex.quote("=".join(it)) for it in found)
+    return f"printf '%s\\n' {rows} > .npmrc" if found else ""
 
 
 def _browser(manifest: Mapping[str, Any]) -> str | None:
@@ -114,21 +144,21 @@ def _least_major(files: RepositoryFiles, manifest: Mapping[str, Any]) -> int | N
     return min(map(int, _MAJOR.findall(_UPPER_BOUND.sub("", text))), default=None)
 
 
-def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
-    """Commands, by the client whose lock is there, and the programs that they bring.
+def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines, str]:
+    """Commands, by the client whose lock is there, the programs that they bring, its own file.
 
     Args:
         client: the one that the manifest names, with its version.
     """
-    # A lock that was made with it is none to npm without it.
-    loose = _LOOSE_PEERS.search(files.text(".npmrc") or "")
-    flags = f"{_QUIET} --legacy-peer-deps" if loose else _QUIET
+    settings = ".npmrc"
     if "package-lock.json" in files or "npm-shrinkwrap.json" in files:
-        return (ProposedLine(f"npm ci {flags}", "exactly what the lock of npm says"),), ()
+        line = ProposedLine(f"npm ci {_QUIET}", "exactly what the lock of npm says")
+        return (line,), (), settings
     lock = next((it for it in ("pnpm-lock.yaml", "yarn.lock") if it in files), None)
     if lock is None:
         reason = "package.json has no lock: the newest that fit"
-        return (ProposedLine(f"npm install --no-package-lock {flags}", reason),), ()
+        line = ProposedLine(f"npm install --no-package-lock {_QUIET}", reason)
+        return (line,), (), settings
     text = files.text(lock, _LARGEST_LOCK) or ""
     named = _NAMED_CLIENT.match(client)
     form = re.search(r"(?m)^(?:lockfileVersion: '?|__metadata:\n  version: )(\d{1,2})\b", text)
@@ -137,19 +167,19 @@ def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
     if name == "pnpm":
         wanted = str({5: 7, 6: 8}.get(version, 10))
         # What pnpm-workspace.yaml names as its hooks may come with a package.
-        line = f"{_BROUGHT}/bin/pnpm install --frozen-lockfile --ignore-scripts --ignore-pnpmfile"
+        command = (
+            f"{_BROUGHT}/bin/pnpm install --frozen-lockfile --ignore-scripts --ignore-pnpmfile"
+        )
     elif version:
         package, wanted = "@yarnpkg/cli-dist", "4" if version >= _YARN_4 else "3"
-        # In the form that every program knows, whatever .yarnrc.yml says. Compressed as the lock
-        # has it: another key of the cache would change it, and that is refused.
-        key = re.search(r"(?m)^  cacheKey: \"?\d{1,3}(?:c(\d))?\b", text)
-        level = f"YARN_COMPRESSION_LEVEL={key[1] or 'mixed'} " if key else ""
-        line = f"{level}YARN_NODE_LINKER=node-modules {_BROUGHT}/bin/yarn install --immutable"
-        line += " --mode=skip-build"
+        settings = ".yarnrc.yml"
+        # In the form that every program knows, whatever that file says.
+        command = f"YARN_NODE_LINKER=node-modules {_BROUGHT}/bin/yarn install --immutable"
+        command += " --mode=skip-build"
     else:
         wanted = "1"
         # It would fetch each package from where the lock found it, and not from your own registry.
-        line = (
+        command = (
             f"sed -i.found '/^  resolved /d' yarn.lock && {_BROUGHT}/bin/yarn install "
             '--registry "$npm_config_registry" --frozen-lockfile --ignore-scripts && '
             "mv yarn.lock.found yarn.lock"
@@ -162,6 +192,7 @@ def _install(files: RepositoryFiles, client: str) -> tuple[Lines, Lines]:
         f"{name}, which the lock is of, outside the workspace and first in PATH",
     )
     return (
-        (brought, ProposedLine(line, f"exactly what {lock} says")),
+        (brought, ProposedLine(command, f"exactly what {lock} says")),
         (ProposedLine(name, "scripts of package.json may call it"),),
+        settings,
     )

@@ -8,8 +8,11 @@ from agent.proposal import python_tests
 from agent.proposal.python_project import PythonProject
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.requirements import Requirement, as_arguments, both, normal
-from agent.proposal.values import Lines, Proposed, ProposedLine
+from agent.proposal.values import Lines, Proposed, ProposedLine, not_in_recipe
 
+PYTHON_MINOR = 11
+"""What the recipe holds; a test that runs it compares."""
+_LEAST_MINOR = re.compile(r"(?:>=|~=|\^|==)\s*3\.(\d{1,3})")
 _PIP = "/opt/venv/bin/pip"
 _PINS = "/tmp/pins.txt"  # noqa: S108 - of a container that is set up
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
@@ -75,11 +78,12 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     if build.lines:
         of_build = [*project.build.found, *_backend(project)]
         line = f"{_PIP} install {as_arguments(of_build)}"
-        commands.append(ProposedLine(line, "what the build itself asks for"))
+        commands.append(ProposedLine(line, "what the build itself takes"))
     inputs = tuple(
         ProposedLine(path, "says what is installed; a change of it makes set-up run again")
         for path in (*(name for name in _MARKS if name in files), *tests.files)
     )
+    least = max(map(int, _LEAST_MINOR.findall(project.python)), default=None)
     return Proposed(
         image="python",
         reason=f"{mark} is Python's",
@@ -88,7 +92,13 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         network=(ProposedLine("pip", "the index that your own pip is configured for"),),
         prepare=build.lines,
         verify=tests.verify,
-        notes=(*own.refused, *project.build.refused, *build.notes, *project.notes),
+        notes=(
+            *not_in_recipe("Python", "3.", PYTHON_MINOR, least),
+            *own.refused,
+            *project.build.refused,
+            *build.notes,
+            *project.notes,
+        ),
     )
 
 

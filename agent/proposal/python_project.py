@@ -40,6 +40,8 @@ class PythonProject(NamedTuple):
     """Which files say so, for a comment."""
     can_be_built: bool
     has_extension: bool
+    python: str
+    """The versions of Python that it takes, as said."""
     notes: tuple[str, ...]
 
     @classmethod
@@ -101,6 +103,11 @@ class PythonProject(NamedTuple):
             source=", ".join(sources),
             can_be_built=has_build,
             has_extension=script.has_extension,
+            python=str(
+                project.get("requires-python")
+                or options.get("python_requires")
+                or section(poetry, "dependencies").get("python")
+            ),
             notes=(
                 *((script.problem,) if script.problem else ()),
                 *_indexes(pyproject),

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from agent.proposal.node import NODE_MAJOR
+from agent.proposal.python import PYTHON_MINOR
 from images import build, listing
 from images.build import ensure, ensure_recipe
 from images.recipes import Recipe
@@ -67,7 +68,8 @@ def as_agent(*command):
 found["tools"] = {name: shutil.which(name) for name in sys.argv[1:]}
 found["compile"] = as_agent(
     "sh", "-c", "echo 'int main(void){return 42;}' > a.c && gcc a.c -o a && ./a; test $? = 42")
-found["venv"] = as_agent("sh", "-c", "python -m venv v")
+found["venv"] = as_agent(
+    "sh", "-c", "python -m venv v && v/bin/python -c 'import sys; print(sys.version_info[1])'")
 found["user_install"] = as_agent("sh", "-c", "pip install --user --no-index --dry-run pytest")
 found["module"] = as_agent(
     "sh", "-c", "echo 'console.log(parseInt(process.versions.node))' > a.mjs && node a.mjs")
@@ -172,7 +174,7 @@ def test_the_tools_are_there(inside: Inside) -> None:
 
 def test_the_compiler_the_venv_and_git_work_for_the_agent(python_inside: Inside) -> None:
     assert python_inside.found["compile"] == [0, ""]
-    assert python_inside.found["venv"] == [0, ""]
+    assert python_inside.found["venv"] == [0, f"{PYTHON_MINOR}\n"]
     assert python_inside.found["commit"] == [0, "agent\n"]
 
 

