@@ -25,7 +25,7 @@ _INPUTS = (
 _REGISTRY = re.compile(r"(?im)^[^#;\n]{0,200}?(?:registry|_auth|_password)")
 _NPM_SETTING = re.compile(
     r"^((?:[a-z-]*(?:peer|hoist|workspace)[a-z-]*|node-linker|resolution-mode|"
-    r"exclude-links-from-lockfile)(?:\[\])?)[ \t]*=[ \t]*([A-Za-z0-9*@/._!-]{1,100})\s*$",
+    r"exclude-links-from-lockfile)(?:\[\])?)[ \t]*=[ \t]*([A-Za-z0-9*@/._!-]{0,100})\s*$",
     re.ASCII | re.MULTILINE,
 )
 _MAX_SETTINGS = 50

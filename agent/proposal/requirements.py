@@ -62,7 +62,8 @@ def judged(text: str) -> Requirement | None:
         return None
     extras = tuple(it.strip() for it in (fits["extras"] or "").split(",") if it.strip())
     versions = re.sub(r"\s", "", fits["versions"] or "")
-    marker = re.sub(r"\s+", " ", fits["marker"] or "").strip()
+    # One kind of quote, of which no value has one: so a shell's line needs the other alone.
+    marker = re.sub(r"\s+", " ", fits["marker"] or "").strip().replace("'", '"')
     spelled = fits["name"] + (f"[{','.join(extras)}]" if extras else "") + versions
     return Requirement(normal(fits["name"]), extras, spelled + (f"; {marker}" if marker else ""))
 
