@@ -83,11 +83,16 @@ class PythonProject(NamedTuple):
                 key: [*_poetry(section(value).get("dependencies"))]
                 for key, value in section(poetry, "group").items()
             },
+            **section(pyproject, "tool", "pdm", "dev-dependencies"),
             **section(pyproject, "dependency-groups"),
         }
-        for said in (poetry.get("dev-dependencies"), pipfile.get("dev-packages")):
-            if said:
-                groups.setdefault("dev", [*_poetry(said)])
+        for of_dev in (
+            _poetry(poetry.get("dev-dependencies")),
+            _poetry(pipfile.get("dev-packages")),
+            strings(section(pyproject, "tool", "uv").get("dev-dependencies")),
+        ):
+            if of_dev:
+                groups.setdefault("dev", [*of_dev])
         system = section(pyproject, "build-system")
         backend = system.get("build-backend")
         name = project.get("name") or section(config, "metadata").get("name") or poetry.get("name")

@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from agent.proposal import nox_file
 from agent.proposal.python_project import PythonProject
-from agent.proposal.repository import RepositoryFiles, section
-from agent.proposal.requirements import RequirementList, both, from_file, from_lines
+from agent.proposal.repository import RepositoryFiles, section, strings
+from agent.proposal.requirements import RequirementList, both, from_file, from_lines, judged_all
 from agent.proposal.values import ProposedLine
 
 _NAMES = ("tests", "test", "testing", "dev", "develop", "development")
 """Of extras and groups; the first that is there counts."""
+_HATCH_NAMES = ("hatch-test", "test", "tests", "default", "dev")
 _FOLDERS = ("", "requirements", "requirements-dev", "tests", "test", "testing", "reqs")
 _FILES = (
     "test-requirements.txt", "test_requirements.txt", "tests-requirements.txt",
@@ -63,6 +65,9 @@ def _sources(
                 yield path, read, found
     yield "tox", set(), _tox(files, project)
     read = set()
+    yield "noxfile.py", read, _nox(files, project, read)
+    yield "hatch", set(), _hatch(files, project)
+    read = set()
     yield "requirements.txt", read, from_file(files, "requirements.txt", read)
 
 
@@ -78,6 +83,28 @@ def _tox(files: RepositoryFiles, project: PythonProject) -> RequirementList:
     itself = f".[{','.join(names('extras'))}]"
     asked = from_lines(files, [*plain, itself], "tox.ini", set())
     return both(asked, project.of_groups(*names("dependency_groups")))
+
+
+def _nox(files: RepositoryFiles, project: PythonProject, read: set[str]) -> RequirementList:
+    session = nox_file.read(files.text("noxfile.py") or "")
+    asked = from_lines(files, session.lines, "noxfile.py", read)
+    return both(asked, project.of_groups(*session.groups))
+
+
+def _hatch(files: RepositoryFiles, project: PythonProject) -> RequirementList:
+    whole = section(files.toml("pyproject.toml"), "tool", "hatch")
+    environments = section({**whole, **files.toml("hatch.toml")}, "envs")
+    for name in _HATCH_NAMES:
+        said = section(environments, name)
+        lines = [*strings(said.get("dependencies")), *strings(said.get("extra-dependencies"))]
+        found = both(
+            judged_all(lines, f"hatch's environment {name}"),
+            project.of_extras(*strings(said.get("features"))),
+            project.of_groups(*strings(said.get("dependency-groups"))),
+        )
+        if found.found:
+            return found
+    return RequirementList()
 
 
 def _only_unittest(files: RepositoryFiles) -> bool:

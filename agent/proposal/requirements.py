@@ -114,7 +114,9 @@ def from_lines(
             continue
         if included is not None:
             below = _joined(folder, included[1])
-            if below is not None and not said.startswith(("-c", "--constraint")):
+            if said.startswith(("-c", "--constraint")):
+                refused.append(f"{path} holds versions by {included[1]}, which is not read")
+            elif below is not None:
                 found.append(from_file(files, below, seen))
         elif _ELSEWHERE.match(said):
             refused.append(another_index(path, said))

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Mapping
 from typing import NamedTuple
 
-_MAX_CHARACTERS = 200_000
+MAX_CHARACTERS = 200_000
 
 
 class SetupScript(NamedTuple):
@@ -19,7 +19,7 @@ class SetupScript(NamedTuple):
 def read(text: str) -> SetupScript:
     """Arguments of ``setup()`` that are lists of texts, directly or by a name set once to one."""
     try:
-        if len(text) > _MAX_CHARACTERS:
+        if len(text) > MAX_CHARACTERS:
             raise ValueError("too long")
         tree = ast.parse(text)
         return _read(tree)
@@ -27,12 +27,28 @@ def read(text: str) -> SetupScript:
         return SetupScript(problem=f"setup.py can't be read: {type(error).__name__}")
 
 
-def _read(tree: ast.Module) -> SetupScript:
-    named = {
+def named_values(tree: ast.Module) -> dict[str, ast.expr]:
+    """What names at the top of a module are set to."""
+    return {
         node.targets[0].id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
+
+
+def texts(node: ast.expr | None, named: Mapping[str, ast.expr]) -> tuple[str, ...]:
+    """The texts in a list, which may stand there by its name; nothing of what is computed."""
+    if isinstance(node, ast.Name):
+        node = named.get(node.id)
+    if not isinstance(node, ast.List | ast.Tuple):
+        return ()
+    return tuple(
+        it.value for it in node.elts if isinstance(it, ast.Constant) and isinstance(it.value, str)
+    )
+
+
+def _read(tree: ast.Module) -> SetupScript:
+    named = named_values(tree)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     given: dict[str, ast.expr] = {}
     extension = False
@@ -46,23 +62,12 @@ def _read(tree: ast.Module) -> SetupScript:
             extension = True
             libraries += [word.value for word in call.keywords if word.arg == "libraries"]
 
-    def texts(node: ast.expr | None) -> tuple[str, ...]:
-        if isinstance(node, ast.Name):
-            node = named.get(node.id)
-        if not isinstance(node, ast.List | ast.Tuple):
-            return ()
-        return tuple(
-            it.value
-            for it in node.elts
-            if isinstance(it, ast.Constant) and isinstance(it.value, str)
-        )
-
-    linked = tuple(name for node in libraries for name in texts(node))
+    linked = tuple(name for node in libraries for name in texts(node, named))
     extras = given.get("extras_require")
     extras = named.get(extras.id) if isinstance(extras, ast.Name) else extras
     found: dict[str, tuple[str, ...]] = {}
     if isinstance(extras, ast.Dict):
         for key, value in zip(extras.keys, extras.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                found[key.value] = texts(value)
-    return SetupScript(texts(given.get("install_requires")), found, extension, linked)
+                found[key.value] = texts(value, named)
+    return SetupScript(texts(given.get("install_requires"), named), found, extension, linked)

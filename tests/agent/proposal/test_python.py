@@ -59,6 +59,14 @@ def installs(policy: dict[str, Any]) -> str:
             "pyproject.toml": '[tool.poetry]\nname="x"\n[tool.poetry.dependencies]\npython="*"\n'
             'idna=">=2.5,<4"\n[tool.poetry.group.test.dependencies]\nfreezegun="^1.5"\n'
         },
+        {"pyproject.toml": NAMED + '[tool.uv]\ndev-dependencies = ["freezegun"]\n'},
+        {"pyproject.toml": NAMED + '[tool.pdm.dev-dependencies]\ntest = ["freezegun"]\n'},
+        {"pyproject.toml": NAMED + '[tool.hatch.envs.default]\ndependencies = ["freezegun"]\n'},
+        {"pyproject.toml": NAMED + OWN_EXTRA, "hatch.toml": '[envs.test]\nfeatures = ["own"]\n'},
+        {
+            "pyproject.toml": NAMED + '[dependency-groups]\nx = ["freezegun"]\n',
+            "hatch.toml": '[envs.hatch-test]\ndependency-groups = ["x"]\n',
+        },
         {"Pipfile": '[packages]\nidna=">=2.5,<4"\n[dev-packages]\nfreezegun={version="*"}\n'},
     ],
 )
@@ -72,6 +80,48 @@ def test_what_project_and_tests_ask_for_is_installed(
     assert policy["setup"]["network"] == ["pip"]
     assert "pytest" in installs(policy)
     assert policy["verify"] == "python3 -m pytest -q"
+
+
+@pytest.mark.parametrize(
+    ("installs_so", "more"),
+    [
+        ("session.install('-e', '.[own]')", {}),
+        ("session.install('.', '-U', 'freezegun>=1')", {}),
+        ("session.install(*NEEDS)", {}),
+        ("session.install('-r', 'reqs.in')", {"reqs.in": "freezegun\n"}),
+        ("session.install('--requirement=reqs.in')", {"reqs.in": "freezegun\n"}),
+        ("session.install(*nox.project.dependency_groups(PYPROJECT, 'x'))", {}),
+        ("session.run('uv', 'sync', '--group', 'x', '--active')", {}),
+        ("session.run_install('uv', 'sync', '--extra=own')", {}),
+    ],
+)
+def test_what_the_test_session_of_nox_installs_is_installed(
+    proposed: Proposer, installs_so: str, more: dict[str, str]
+) -> None:
+    session = "import nox\nNEEDS = ['freezegun']\ndef lint(session):\n    session.install('ruff')\n"
+    session += f"@nox.session\ndef tests(session):\n    if session:\n        {installs_so}\n"
+    asked = NAMED + OWN_EXTRA + '[dependency-groups]\nx = ["freezegun"]\n'
+    policy = proposed({"pyproject.toml": asked, "noxfile.py": session, **more})
+    assert "freezegun" in installs(policy)
+    assert "ruff" not in installs(policy)
+    assert set(more) <= set(policy["setup"]["inputs"])
+
+
+@pytest.mark.parametrize("text", ["def tests(session):\n", "(" * 9999, "tests = 1\n", "\0"])
+def test_a_noxfile_that_can_not_be_read_asks_for_nothing(proposed: Proposer, text: str) -> None:
+    policy = proposed({"pyproject.toml": NAMED, "noxfile.py": text})
+    assert installs(policy).endswith(
+        "install 'idna>=2.5,<4' pytest\n/opt/venv/bin/pip install setuptools wheel"
+    )
+
+
+def test_versions_that_a_file_of_constraints_holds_are_said_not_to_be_read(
+    proposed: Proposer,
+) -> None:
+    policy = proposed({"requirements.txt": "-c held.txt\nidna\n", "held.txt": "idna==2\n"})
+    assert "requirements.txt holds versions by held.txt" in " ".join(
+        policy["text"].replace("\n#   ", " ").splitlines()
+    )
 
 
 def test_project_itself_is_built_without_network_by_a_backend_installed_before(
