@@ -78,12 +78,13 @@ def _submodules(files: RepositoryFiles) -> tuple[str, ...]:
 
 def notes(files: RepositoryFiles) -> tuple[str, ...]:
     """Images that others work in, none of which is used unseen; submodules that are not there."""
-    found = [
-        f"the submodule {path} is not checked out, and the copy has no network to fetch it by: "
-        "git submodule update --init"
-        for path in _submodules(files)
-        if not files.listed(path)
-    ]
+    found = []
+    absent = [path for path in _submodules(files) if not files.listed(path)]
+    if absent:
+        found.append(
+            "submodules are not checked out, and the copy has no network to fetch them by (git "
+            f"submodule update --init): {', '.join(absent)}"
+        )
     for path, pattern, says in _BASES:
         base = re.search(pattern, files.text(path) or "")
         if base:
