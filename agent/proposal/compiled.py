@@ -63,7 +63,7 @@ def go(files: RepositoryFiles) -> Proposed | None:
     several = "go list -f '{{.Dir}}/...' -m | xargs go test"
     suite = several if main == "go.work" else "go test ./..."
     said = re.search(r"(?m)^go 1\.(\d{1,4})\b", files.text(main) or "")
-    notes = not_in_recipe("Go", "1.", GO_MINOR, said and int(said[1]))
+    notes = not_in_recipe("Go", "1.", GO_MINOR, said and int(said[1]), public="golang:")
     verify = ProposedLine(suite, f"{main} is there")
     if "modules.txt" in files.listed("vendor"):
         notes += ("vendor/ holds the modules: nothing is fetched",)
@@ -84,7 +84,7 @@ def rust(files: RepositoryFiles) -> Proposed | None:
         return None
     locked = "Cargo.lock" in files
     said = re.search(r'(?m)^rust-version\s*=\s*"1\.(\d{1,4})\b', files.text("Cargo.toml") or "")
-    notes = not_in_recipe("Rust", "1.", RUST_MINOR, said and int(said[1]))
+    notes = not_in_recipe("Rust", "1.", RUST_MINOR, said and int(said[1]), public="rust:")
     if any(_REGISTRY.search(files.text(it) or "") for it in files.matching(".cargo", "config*")):
         notes += (".cargo may name another registry: set-up does not see it; configure your own",)
     fetched = "the crates of the lock" if locked else "the newest crates that fit"
@@ -111,9 +111,10 @@ def java(files: RepositoryFiles) -> Proposed | None:
     gradle = next((it for it in ("build.gradle", "build.gradle.kts") if it in files), None)
     if "pom.xml" in files:
         pom = files.text("pom.xml") or ""
+        wanted = max(map(int, _JAVA.findall(pom)), default=None)
         notes: tuple[str, ...] = (
             "Maven runs in set-up what pom.xml binds to a build, scripts too: give it no secret",
-            *not_in_recipe("Java", "", JAVA_MAJOR, max(map(int, _JAVA.findall(pom)), default=None)),
+            *not_in_recipe("Java", "", JAVA_MAJOR, wanted, public="maven:3-eclipse-temurin-"),
         )
         if "<repositor" in pom:
             notes += (

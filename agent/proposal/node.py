@@ -56,7 +56,9 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         return None
     manifest = files.json("package.json")
     workspaces = "workspaces" in manifest or "pnpm-workspace.yaml" in files
-    notes = [*not_in_recipe("Node.js", "", NODE_MAJOR, _least_major(files, manifest))]
+    notes = [
+        *not_in_recipe("Node.js", "", NODE_MAJOR, _least_major(files, manifest), public="node:")
+    ]
     notes += (
         f"{name} names a registry or a key for one, which set-up does not take from there: "
         "configure your own npm, or add the host to the network list"

@@ -93,7 +93,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         prepare=build.lines,
         verify=tests.verify,
         notes=(
-            *not_in_recipe("Python", "3.", PYTHON_MINOR, least),
+            *not_in_recipe("Python", "3.", PYTHON_MINOR, least, public="python:"),
             *own.refused,
             *project.build.refused,
             *build.notes,

@@ -28,13 +28,17 @@ class Proposed(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def not_in_recipe(what: str, before: str, has: int, wanted: int | None) -> tuple[str, ...]:
+def not_in_recipe(
+    what: str, before: str, has: int, wanted: int | None, *, public: str
+) -> tuple[str, ...]:
     """A note where a repository wants a newer version than its recipe has.
 
     Args:
         before: what stands in front of both numbers.
+        public: what stands in front of them in the name of a public image.
     """
     if wanted is None or wanted <= has:
         return ()
     has_not = f"it asks for {what} {before}{wanted}, and the recipe has {before}{has}"
-    return (f"{has_not}: name an image of your own that has it (image: REFERENCE)",)
+    such = f"{public}{before}{wanted} once it is pulled"
+    return (f"{has_not}: name an image that has it (image: REFERENCE, such as {such})",)

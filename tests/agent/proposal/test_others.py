@@ -208,7 +208,7 @@ def test_manifest_decides_image_network_and_verify(
         (
             "pyproject.toml",
             '[project]\nrequires-python = ">=3.99"\n',
-            "Python 3.99, and the recipe",
+            "such as python:3.99 once it",
         ),
         ("pyproject.toml", '[project]\nrequires-python = ">=3.11,<3.99"\n', ""),
         (
@@ -217,7 +217,7 @@ def test_manifest_decides_image_network_and_verify(
             "asks for Python 3.99",
         ),
         ("setup.cfg", "[options]\npython_requires = ==3.99.*\n", "asks for Python 3.99"),
-        ("pom.xml", "<java.version>21</java.version>", "asks for Java 21, and the recipe has 17"),
+        ("pom.xml", "<java.version>21</java.version>", "such as maven:3-eclipse-temurin-21 once"),
         ("pom.xml", "<maven.compiler.release>17</maven.compiler.release>", ""),
         ("pom.xml", "<maven.compiler.source>1.8</maven.compiler.source>", ""),
     ],
