@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from sandbox.engine.docker import Engine
 from sandbox.errors import EngineError, EngineUnavailable, ImageUnusable
 
-BOOTSTRAPPABLE = {"debian:bookworm-slim": "bookworm"}
+BOOTSTRAPPABLE = {"debian:bookworm-slim": "bookworm", "debian:trixie-slim": "trixie"}
 """Public image name to the Debian release whose minimal system stands in for it."""
 
 BOOTSTRAPPED_LABEL = "moonpool.bootstrapped"

@@ -56,8 +56,8 @@ cp $browser/packages.in $browser/packages.txt "$work"
     echo "# constraints.txt but for boto3's. For \`make test-inspect\`, and to install from with hashes."
     cat "$work/constraints-inspect.txt"
 } >constraints-inspect.txt
-# What the image `python` brings for projects' own commands.
-tools=images/recipes/python
+# What the images of Python bring for projects' own commands.
+tools=images/recipes/shared
 cp $tools/tools.in $tools/tools.txt "$work"
 (cd "$work" && compile "$@" --output-file tools.txt tools.in)
 {

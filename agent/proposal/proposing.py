@@ -60,8 +60,11 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
     if len(wanted) > 1:
         reason = "; ".join(part.reason for part in parts)
         image = _MIXED
-        if "java" in wanted:
-            notes.append("polyglot has no Java: for it, name an image of your own that has it all")
+        if absent := wanted & {"java", "python3.13"}:
+            said = " and no ".join(sorted(absent))
+            notes.append(
+                f"polyglot has no {said}: for it, name an image of your own that has it all"
+            )
     if image not in images:
         missing, image = image, first.image if first.image in images else "python"
         notes.append(f"there is no image {missing} here: {image} stands for it, and may lack tools")

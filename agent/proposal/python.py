@@ -10,8 +10,8 @@ from agent.proposal.repository import RepositoryFiles
 from agent.proposal.requirements import Requirement, as_arguments, both, normal
 from agent.proposal.values import Lines, Proposed, ProposedLine, not_in_recipe
 
-PYTHON_MINOR = 11
-"""What the recipe holds; a test that runs it compares."""
+MINORS = {"python": 11, "python3.13": 13}
+"""What Python the recipes hold, the usual one first; a test that runs each compares."""
 _LEAST_MINOR = re.compile(r"(?:>=|~=|\^|==)\s*3\.(\d{1,3})")
 _PIP = "/opt/venv/bin/pip"
 _PINS = "/tmp/pins.txt"  # noqa: S108 - of a container that is set up
@@ -83,17 +83,19 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         ProposedLine(path, "says what is installed; a change of it makes set-up run again")
         for path in (*(name for name in _MARKS if name in files), *tests.files)
     )
-    least = max(map(int, _LEAST_MINOR.findall(project.python)), default=None)
+    least = max(map(int, _LEAST_MINOR.findall(project.python)), default=0)
+    image = next((name for name, minor in MINORS.items() if least <= minor), "python")
+    newer = "" if image == "python" else f", and asks for Python 3.{least} or newer"
     return Proposed(
-        image="python",
-        reason=f"{mark} is Python's",
+        image=image,
+        reason=f"{mark} is Python's{newer}",
         inputs=tuple(dict.fromkeys(inputs)),
         commands=tuple(commands),
         network=(ProposedLine("pip", "the index that your own pip is configured for"),),
         prepare=build.lines,
         verify=tests.verify,
         notes=(
-            *not_in_recipe("Python", "3.", PYTHON_MINOR, least, public="python:"),
+            *not_in_recipe("Python", "3.", max(MINORS.values()), least, public="python:"),
             *own.refused,
             *project.build.refused,
             *build.notes,

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from agent.proposal.node import NODE_MAJOR
-from agent.proposal.python import PYTHON_MINOR
+from agent.proposal.python import MINORS
 from images import build, listing
 from images.build import ensure, ensure_recipe
 from images.recipes import Recipe
@@ -174,7 +174,7 @@ def test_the_tools_are_there(inside: Inside) -> None:
 
 def test_the_compiler_the_venv_and_git_work_for_the_agent(python_inside: Inside) -> None:
     assert python_inside.found["compile"] == [0, ""]
-    assert python_inside.found["venv"] == [0, f"{PYTHON_MINOR}\n"]
+    assert python_inside.found["venv"] == [0, f"{MINORS['python']}\n"]
     assert python_inside.found["commit"] == [0, "agent\n"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from images import recipes
+from images.base import BOOTSTRAPPABLE
 from images.recipes import Recipe
 from sandbox.errors import ImageUnusable
 
@@ -18,10 +19,14 @@ AUTHORITY = {"abc.crt": b"-----BEGIN CERTIFICATE-----\n"}
 
 
 def test_the_recipes_that_ship() -> None:
-    assert recipes.names() == ("c", "go", "java", "node", "polyglot", "python", "rust")
+    assert recipes.names() == (
+        "c", "go", "java", "node", "polyglot", "python", "python3.13", "rust",
+    )  # fmt: skip
     bases = {name: recipes.find(name).base for name in recipes.names()}
     assert bases.pop("polyglot") == "moonpool/python:latest"
+    assert bases.pop("python3.13") == "debian:trixie-slim"
     assert {*bases.values()} == {"debian:bookworm-slim"}
+    assert {*recipes.find("python3.13").bases, *bases.values()} == BOOTSTRAPPABLE.keys()
 
 
 def test_a_recipe_on_top_of_another_is_built_anew_with_it() -> None:
@@ -39,10 +44,12 @@ def test_what_recipes_share_is_part_of_each_and_of_its_name(name: str) -> None:
     """Users, rights and cleaning are the same in all, and a change of them builds all again."""
     recipe = recipes.find(name)
     shared = {path for path in recipe.files if path.startswith("shared/")}
-    every = {"shared/finish.sh", "shared/install.sh"}
-    assert shared == {"shared/backports.sh", "shared/node.sh", *every}
+    begins, ends = ("shared/install.sh", "shared/python.sh"), "shared/finish.sh"
+    more = {"shared/backports.sh", "shared/node.sh", "shared/tools.in", "shared/tools.txt"}
+    assert shared == {*begins, ends, *more}
     dockerfile = recipe.files["Dockerfile"].decode()
-    assert all(f"sh /tmp/{path}" in dockerfile for path in every)
+    assert any(f"sh /tmp/{path}" in dockerfile for path in begins)
+    assert f"sh /tmp/{ends}" in dockerfile
     other = replace(recipe, files={**recipe.files, "shared/finish.sh": b""})
     assert other.reference({}) != recipe.reference({})
 

@@ -46,7 +46,7 @@ def test_what_several_files_hold_is_the_same_version_in_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["images/recipes/python/tools.txt", "acceptance/browser/packages.txt"]
+    "file", ["images/recipes/shared/tools.txt", "acceptance/browser/packages.txt"]
 )
 def test_what_a_pin_comes_from_is_named_as_it_lies_beside_its_file(file: str) -> None:
     path = ROOT / file

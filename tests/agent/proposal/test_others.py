@@ -254,7 +254,7 @@ def test_two_ecosystems_share_the_image_of_several(proposed: Proposer) -> None:
 
 def test_an_image_of_several_without_java_is_said(proposed: Proposer) -> None:
     policy = proposed({"pom.xml": "", "requirements.txt": "idna\n"})
-    assert "polyglot has no Java" in policy["text"]
+    assert "polyglot has no java" in policy["text"]
 
 
 def test_a_build_that_runs_in_setup_is_said(proposed: Proposer) -> None:

@@ -71,7 +71,7 @@ def test_a_value_is_completed_by_what_it_is(moonpool: Shell) -> None:
     ]
     equals = offered(moonpool, "run", "x", "--model=anthropic:claude-opus-5-5")
     assert equals == ["--model=anthropic:claude-opus-5-5"]
-    assert offered(moonpool, "image", "build", "p") == ["polyglot", "python"]
+    assert offered(moonpool, "image", "build", "p") == ["polyglot", "python", "python3.13"]
     assert offered(moonpool, "run", "--kernel-policy", "") == ["require", "prefer"]
     assert "symlink" in offered(moonpool, "run", "--accept-risk", "sym")
     assert offered(moonpool, "schema", "e") == ["events"]

@@ -74,7 +74,7 @@ def test_the_check_of_a_policy_refuses_an_image_that_does_not_exist(moonpool: Sh
     done = moonpool("policy", "check", "p.yaml")
     assert done.returncode == 2
     assert "p.yaml:4:8: image: there is no recipe 'pyton'" in done.stderr
-    assert "node, polyglot, python, rust; nor does the engine" in done.stderr
+    assert "node, polyglot, python, python3.13, rust; nor does the engine" in done.stderr
 
 
 def test_the_check_of_a_policy_says_what_can_not_be_held_apart(moonpool: Shell) -> None:
