@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from agent.proposal import compiled, node, python, surroundings
 from agent.proposal.policy_text import policy_text
+from agent.proposal.python import NEWER
 from agent.proposal.repository import RepositoryFiles
 from agent.proposal.values import Proposed
 
@@ -53,18 +54,23 @@ def _together(parts: list[Proposed], images: frozenset[str]) -> Proposed:
         return Proposed(
             "python", "no manifest that Moonpool knows: the image `python` has most tools"
         )
-    first = parts[0]
+    first, notes = parts[0], list[str]()
+    if first.image == NEWER:
+        # No other recipe has it, so nothing else can be set up beside it.
+        others = [part for part in parts[1:] if part.commands]
+        parts = [part for part in parts if part not in others]
+        notes += (
+            f"{part.reason}, and its set-up is left out: no recipe has that beside {NEWER}; name "
+            "an image of your own that has both"
+            for part in others
+        )
     wanted = {part.image for part in parts if part.commands} or {first.image}
     image, reason = first.image, first.reason
-    notes: list[str] = []
     if len(wanted) > 1:
         reason = "; ".join(part.reason for part in parts)
         image = _MIXED
-        if absent := wanted & {"java", "python3.13"}:
-            said = " and no ".join(sorted(absent))
-            notes.append(
-                f"polyglot has no {said}: for it, name an image of your own that has it all"
-            )
+        if "java" in wanted:
+            notes.append("polyglot has no Java: for it, name an image of your own that has it all")
     if image not in images:
         missing, image = image, first.image if first.image in images else "python"
         notes.append(f"there is no image {missing} here: {image} stands for it, and may lack tools")

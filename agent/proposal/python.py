@@ -10,7 +10,8 @@ from agent.proposal.repository import RepositoryFiles
 from agent.proposal.requirements import Requirement, as_arguments, both, normal
 from agent.proposal.values import Lines, Proposed, ProposedLine, not_in_recipe
 
-MINORS = {"python": 11, "python3.13": 13}
+NEWER = "python3.13"
+MINORS = {"python": 11, NEWER: 13}
 """What Python the recipes hold, the usual one first; a test that runs each compares."""
 _LEAST_MINOR = re.compile(r"(?:>=|~=|\^|==)\s*3\.(\d{1,3})")
 _PIP = "/opt/venv/bin/pip"

@@ -254,7 +254,7 @@ def test_two_ecosystems_share_the_image_of_several(proposed: Proposer) -> None:
 
 def test_an_image_of_several_without_java_is_said(proposed: Proposer) -> None:
     policy = proposed({"pom.xml": "", "requirements.txt": "idna\n"})
-    assert "polyglot has no java" in policy["text"]
+    assert "polyglot has no Java" in policy["text"]
 
 
 def test_a_build_that_runs_in_setup_is_said(proposed: Proposer) -> None:
@@ -371,3 +371,15 @@ def test_a_submodule_that_is_not_checked_out_is_told(proposed: Proposer) -> None
 def test_lines_of_one_reason_stand_under_it_once(proposed: Proposer) -> None:
     text = proposed({"setup.py": "", "tox.ini": "", "noxfile.py": ""})["text"]
     assert text.count("# says what is installed") == 1
+
+
+def test_nothing_is_set_up_beside_a_newer_python_that_no_other_recipe_has(
+    proposed: Proposer,
+) -> None:
+    newer = "[project]\nname = 'x'\nrequires-python = '>=3.12'\n"
+    policy = proposed({"pyproject.toml": newer, "package.json": PACKAGE, "Makefile": "test:\n"})
+    assert policy["image"] == "python3.13"
+    assert not any("npm" in it for it in policy["setup"]["commands"])
+    told = " ".join(policy["text"].replace("\n#   ", " ").splitlines())
+    assert "# Note: package.json is JavaScript's, and its set-up is left out: no recipe" in told
+    assert "asks for Python 3.12 or newer" in told
