@@ -52,7 +52,13 @@ def propose(files: RepositoryFiles) -> Proposed | None:
     project = PythonProject.read(files)
     tests = python_tests.find(files, project)
     own = project.with_extras(both(project.requires, tests.requirements))
-    wanted = [it for it in own.found if it.name != project.name]
+    wanted = [it for it in own.found if it.name not in {project.name, *project.local}]
+    local = sorted({it.name for it in own.found} & project.local)
+    notes = [
+        f"{name} lies in the repository (tool.uv.sources): install it in prepare, with -e and its "
+        "folder, and what it needs in set-up"
+        for name in local
+    ]
     sources = [it for it in (project.source, tests.source) if it] if wanted else []
     if not tests.runner_is_unittest and "pytest" not in {it.name for it in wanted}:
         wanted.append(Requirement("pytest", (), "pytest"))
@@ -97,6 +103,7 @@ def propose(files: RepositoryFiles) -> Proposed | None:
         verify=tests.verify,
         notes=(
             *not_in_recipe("Python", "3.", max(MINORS.values()), least, public="python:"),
+            *notes,
             *own.refused,
             *project.build.refused,
             *build.notes,

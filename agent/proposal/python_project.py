@@ -40,6 +40,8 @@ class PythonProject(NamedTuple):
     """Which files say so, for a comment."""
     can_be_built: bool
     has_extension: bool
+    local: frozenset[str]
+    """Requirements that lie in the repository, so that no index has them."""
     python: str
     """The versions of Python that it takes, as said."""
     notes: tuple[str, ...]
@@ -108,6 +110,11 @@ class PythonProject(NamedTuple):
             source=", ".join(sources),
             can_be_built=has_build,
             has_extension=script.has_extension,
+            local=frozenset(
+                normal(name)
+                for name, said in section(pyproject, "tool", "uv", "sources").items()
+                if isinstance(said, Mapping) and said.keys() & {"workspace", "path"}
+            ),
             python=str(
                 project.get("requires-python")
                 or options.get("python_requires")

@@ -124,6 +124,16 @@ def test_versions_that_a_file_of_constraints_holds_are_said_not_to_be_read(
     )
 
 
+@pytest.mark.parametrize("source", ["{ workspace = true }", '{ path = "packages/core" }'])
+def test_what_lies_in_the_repository_is_not_asked_of_an_index(
+    proposed: Proposer, source: str
+) -> None:
+    asked = "[project]\nname = 'x'\ndependencies = ['Own_Core>=1', 'idna']\n"
+    policy = proposed({"pyproject.toml": f"{asked}[tool.uv.sources]\nown-core = {source}\n"})
+    assert "install idna pytest" in installs(policy)
+    assert "# Note: own-core lies in the repository" in policy["text"]
+
+
 def test_project_itself_is_built_without_network_by_a_backend_installed_before(
     proposed: Proposer,
 ) -> None:
