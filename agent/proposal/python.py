@@ -22,8 +22,8 @@ _MARKS = (
     "noxfile.py", *_LOCKS,
 )  # fmt: skip
 _READ_PINS = (
-    r"sed -nE '/^name/{{N;s/^name = .([A-Za-z0-9._-]+).\r?\nversion = .([A-Za-z0-9.!]+).*"
-    rf"/\1<=\2/p}}}}' {{}} | tac | sort -ut'<' -k1,1 > {_PINS}"
+    r"sed -nE '/^name/{{N;s/^name = .([A-Za-z0-9][A-Za-z0-9._-]*).\r?\nversion = .([A-Za-z0-9.!]+)"
+    rf".*/\1<=\2/p}}}}' {{}} | tac | sort -ut'<' -k1,1 > {_PINS}"
 )
 """Names and versions alone, never where the lock found them: its addresses would choose an index
 for the operator. Of several versions, for several Pythons, the last is the newest."""

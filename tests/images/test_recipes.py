@@ -49,6 +49,7 @@ def test_what_recipes_share_is_part_of_each_and_of_its_name(name: str) -> None:
     assert shared == {*begins, ends, *more}
     dockerfile = recipe.files["Dockerfile"].decode()
     assert any(f"sh /tmp/{path}" in dockerfile for path in begins)
+    assert "sh /tmp/shared/install.sh" in recipe.files["shared/python.sh"].decode()
     assert f"sh /tmp/{ends}" in dockerfile
     other = replace(recipe, files={**recipe.files, "shared/finish.sh": b""})
     assert other.reference({}) != recipe.reference({})

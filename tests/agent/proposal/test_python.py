@@ -228,6 +228,7 @@ LOCK = (
     '[[package]]\nname = "local"\nversion = "1!2.0rc1+cpu"\n'
     '[[package]]\nname = "odd"\nversion = "1\'; id"\n'
     '[[package]]\nname = "worse @ https://evil.example/x.whl"\nversion = "1"\n'
+    '[[package]]\nname = "-i"\nversion = "1"\n[[package]]\nname = "--pre"\nversion = "1"\n'
     '[[package]]\nname = "own"\nsource = { editable = "." }\nversion = "1"\n'
 )
 
